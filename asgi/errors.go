@@ -1,0 +1,85 @@
+package asgi
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+var (
+	// ErrClosed is returned by Send after the connection's end, and by Receive after its last event. It means that
+	// the other side was faster; an App that returns it has not failed.
+	ErrClosed = errors.New("asgi: connection is closed")
+
+	// ErrFull is returned by Send, called with a ctx that has already ended, when the connection's queue has no room.
+	ErrFull = errors.New("asgi: connection's queue is full")
+)
+
+// Deny, returned by an App before it accepted a WebSocket or began a response, refuses the connection with an HTTP
+// response. The zero value is 403 with an empty body.
+type Deny struct {
+	Status int // default 403
+	Header http.Header
+	Body   []byte
+}
+
+// Error says the status.
+func (d Deny) Error() string {
+	return fmt.Sprintf("asgi: denied: %d %s", d.StatusCode(), http.StatusText(d.StatusCode()))
+}
+
+// StatusCode is Status, or 403 where that is zero.
+func (d Deny) StatusCode() int {
+	if d.Status == 0 {
+		return http.StatusForbidden
+	}
+	return d.Status
+}
+
+// CloseError, returned by an App or a handler, closes a WebSocket with a code and a reason (RFC 6455 section 7.4).
+// An App may use 1000 to 1003, 1007 to 1014 and 3000 to 4999; the reason has at most 123 bytes of UTF-8.
+type CloseError struct {
+	Code   int
+	Reason string
+}
+
+// Error says code and reason.
+func (e CloseError) Error() string {
+	if e.Reason == "" {
+		return fmt.Sprintf("asgi: close %d", e.Code)
+	}
+	return fmt.Sprintf("asgi: close %d: %s", e.Code, e.Reason)
+}
+
+// EndedBy says who ended a connection.
+type EndedBy string
+
+// The four ways in which a connection ends.
+const (
+	ByClient  EndedBy = "client"  // the client closed it
+	ByApp     EndedBy = "app"     // the application closed it
+	ByServer  EndedBy = "server"  // the server closed it: a protocol error, a limit, shutdown
+	ByNetwork EndedBy = "network" // it was lost without a word
+)
+
+// DisconnectError is the cause with which a connection's ctx ends.
+type DisconnectError struct {
+	Code   int    // as in [WebSocketDisconnect]; 0 for HTTP
+	Reason string // what the side that closed gave as its reason
+	By     EndedBy
+}
+
+// Error says who ended the connection, and how.
+func (e DisconnectError) Error() string {
+	s := "asgi: connection ended by the " + string(e.By)
+	if e.Code != 0 {
+		s += fmt.Sprintf(", code %d", e.Code)
+	}
+	if e.Reason != "" {
+		s += ": " + e.Reason
+	}
+	return s
+}
+
+// Is makes a DisconnectError match [ErrClosed].
+func (e DisconnectError) Is(target error) bool { return target == ErrClosed }

@@ -1,0 +1,144 @@
+package asgi
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"slices"
+)
+
+// The types of scope that the servers of this module open.
+const (
+	HTTP      = "http"      // one request and its response
+	WebSocket = "websocket" // one WebSocket, from the handshake to the close
+	Lifespan  = "lifespan"  // the life of the process: one per server run
+	Channel   = "channel"   // a named channel of a layer, served by a worker
+)
+
+// Fields describe a connection. They are the raw material of a [Scope]: a server fills them in, and a middleware
+// changes a copy of them in [Scope.Derive].
+type Fields struct {
+	// Type is the protocol: one of HTTP, WebSocket, Lifespan, Channel, or a name that server and application agree on.
+	Type string
+	// Method is the request method in upper case; empty for a WebSocket.
+	Method string
+	// Scheme is "http", "https", "ws" or "wss".
+	Scheme string
+	// HTTPVersion is "1.0", "1.1" or "2".
+	HTTPVersion string
+	// Host is the host, with the port if one was named, that the client asked for.
+	Host string
+	// Path is the decoded path, with the root path still in front of it.
+	Path string
+	// RawPath is the path as it was sent, without the query.
+	RawPath string
+	// RawQuery is the query as it was sent, without the question mark.
+	RawQuery string
+	// RootPath is where the application is mounted: "" or a path that begins with a slash and ends without one.
+	RootPath string
+	// Header holds the request's headers under their canonical names ([http.CanonicalHeaderKey]); values of one
+	// name are in the order in which they came, without surrounding space. The host is in Host.
+	Header http.Header
+	// Client and Server are the addresses "host:port" of the two ends, or a path for a Unix socket; empty if unknown.
+	Client, Server string
+	// Subprotocols are those that a WebSocket client offers, in its order of preference.
+	Subprotocols []string
+	// Extensions names what the server can do beyond the core specification, such as "http.response.trailers";
+	// the values are the extension's own settings and usually empty.
+	Extensions map[string]map[string]any
+	// State is what the application left in the lifespan scope's State at startup: a shallow copy for each
+	// connection, the application's own to change.
+	State map[string]any
+	// Channel is the name of the channel of a Channel scope.
+	Channel string
+	// Context carries the values of the request that began the connection. Only its values count: the lifetime of a
+	// connection is the ctx of [App.Serve].
+	Context context.Context
+}
+
+// A Scope says what a connection is. It is made once and never changes, so any goroutine may read it; middleware hands
+// on a changed copy, made by [Scope.Derive] or by a [Key]. Maps and slices that its methods return are shared and are to
+// be treated as read-only, except State.
+type Scope struct {
+	fields Fields
+	values *value // typed values by Key, newest first
+}
+
+// NewScope makes a Scope. Servers and tests call it; it copies the outermost maps and slices.
+func NewScope(f Fields) *Scope {
+	f.Header = f.Header.Clone()
+	f.Subprotocols = slices.Clone(f.Subprotocols)
+	f.Extensions = maps.Clone(f.Extensions)
+	f.State = maps.Clone(f.State)
+	return &Scope{fields: f}
+}
+
+// Derive returns a Scope like s but for what change does to a copy of its fields; s stays as it is, and typed values
+// are carried over. The copy is shallow but for Header: replace other maps and slices, do not write into them.
+func (s *Scope) Derive(change func(*Fields)) *Scope {
+	d := &Scope{fields: s.fields, values: s.values}
+	d.fields.Header = s.fields.Header.Clone()
+	change(&d.fields)
+	return d
+}
+
+// Type is the protocol of the connection: [HTTP], [WebSocket], [Lifespan], [Channel] or another.
+func (s *Scope) Type() string { return s.fields.Type }
+
+// Method is the request method in upper case; empty for anything but HTTP.
+func (s *Scope) Method() string { return s.fields.Method }
+
+// Scheme is "http", "https", "ws" or "wss".
+func (s *Scope) Scheme() string { return s.fields.Scheme }
+
+// HTTPVersion is "1.0", "1.1" or "2".
+func (s *Scope) HTTPVersion() string { return s.fields.HTTPVersion }
+
+// Host is the host, with the port if one was named, that the client asked for.
+func (s *Scope) Host() string { return s.fields.Host }
+
+// Path is the decoded path, root path included.
+func (s *Scope) Path() string { return s.fields.Path }
+
+// RawPath is the path as it was sent.
+func (s *Scope) RawPath() string { return s.fields.RawPath }
+
+// RawQuery is the query as it was sent; [net/url.ParseQuery] takes it apart.
+func (s *Scope) RawQuery() string { return s.fields.RawQuery }
+
+// RootPath is where the application is mounted, "" at the root.
+func (s *Scope) RootPath() string { return s.fields.RootPath }
+
+// Header holds the request's headers; see [Fields.Header]. It is shared: read it, do not write into it.
+func (s *Scope) Header() http.Header { return s.fields.Header }
+
+// Client is the address of the peer, "host:port".
+func (s *Scope) Client() string { return s.fields.Client }
+
+// Server is the address that the peer connected to.
+func (s *Scope) Server() string { return s.fields.Server }
+
+// Subprotocols are those that the client of a WebSocket offers.
+func (s *Scope) Subprotocols() []string { return s.fields.Subprotocols }
+
+// Extension returns the settings of a server extension, and whether the server has it at all.
+func (s *Scope) Extension(name string) (settings map[string]any, ok bool) {
+	settings, ok = s.fields.Extensions[name]
+	return settings, ok
+}
+
+// State is what the application left at startup. In a lifespan scope, write into it before
+// [LifespanStartupComplete]; every later scope has a shallow copy. It may be nil where there was no lifespan.
+func (s *Scope) State() map[string]any { return s.fields.State }
+
+// Channel is the name of the channel that a worker serves.
+func (s *Scope) Channel() string { return s.fields.Channel }
+
+// Value returns what net/http middleware around the server put under key into the context of the request that began
+// the connection, or nil. For values of our own middleware there is [Key].
+func (s *Scope) Value(key any) any {
+	if s.fields.Context == nil {
+		return nil
+	}
+	return s.fields.Context.Value(key)
+}
