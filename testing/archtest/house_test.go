@@ -1,0 +1,132 @@
+package archtest
+
+import (
+	"fmt"
+	"go/ast"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// checkSleep looks for pauses in tests.
+func checkSleep(tr *tree) []string {
+	return each(tr, func(f *file) []string {
+		var broken []string
+		if !f.test {
+			return nil
+		}
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			if !ok || sel.Sel.Name != "Sleep" {
+				return true
+			}
+			if x, ok := sel.X.(*ast.Ident); ok && (x.Name == "time" || x.Name == "chromedp") {
+				broken = append(broken, tr.at(n.Pos(), "%s.Sleep", x.Name))
+			}
+			return true
+		})
+		return broken
+	})
+}
+
+// checkLeaks looks for the leak check. A command without tests may do without.
+func checkLeaks(tr *tree) []string {
+	var broken []string
+	for _, pkg := range tr.packages() {
+		tests := tr.in(pkg, true)
+		if tr.isMain(pkg) && len(tests) == 0 {
+			continue
+		}
+		if !slices.ContainsFunc(tests, checksLeaks) {
+			broken = append(broken, pkg+": write func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }")
+		}
+	}
+	return broken
+}
+
+func checksLeaks(f *file) bool {
+	for _, decl := range f.ast.Decls {
+		fn, ok := decl.(*ast.FuncDecl)
+		if !ok || fn.Name.Name != "TestMain" || fn.Body == nil {
+			continue
+		}
+		found := false
+		ast.Inspect(fn.Body, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			found = found || ok && sel.Sel.Name == "VerifyTestMain"
+			return true
+		})
+		return found
+	}
+	return false
+}
+
+func checkFileLength(tr *tree) []string {
+	return each(tr, func(f *file) []string {
+		if n := strings.Count(f.text, "\n"); !f.test && n > tr.fileLines {
+			return []string{fmt.Sprintf("%s: %d lines", f.path, n)}
+		}
+		return nil
+	})
+}
+
+func checkFunctionLength(tr *tree) []string {
+	return each(tr, func(f *file) []string {
+		var broken []string
+		for _, decl := range f.ast.Decls {
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok || f.test || strings.Contains(fn.Doc.Text(), "long because") {
+				continue
+			}
+			n := tr.fset.Position(fn.End()).Line - tr.fset.Position(fn.Pos()).Line + 1
+			if n > tr.functionLines {
+				broken = append(broken, tr.at(fn.Pos(), "%s has %d lines", fn.Name.Name, n))
+			}
+		}
+		return broken
+	})
+}
+
+var vague = regexp.MustCompile(`^(utils?|helpers?|common|types|misc)(_test)?\.go$`)
+
+func checkFileNames(tr *tree) []string {
+	return each(tr, func(f *file) []string {
+		if vague.MatchString(path.Base(f.path)) {
+			return []string{f.path}
+		}
+		return nil
+	})
+}
+
+// The words are put together here so that this file does not break its own rule.
+var leftForLater = regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|X` + `XX)\b|not ` + `implemented`)
+
+func checkUnfinished(tr *tree) []string {
+	return each(tr, func(f *file) []string {
+		var broken []string
+		for i, line := range strings.Split(f.text, "\n") {
+			if word := leftForLater.FindString(line); word != "" {
+				broken = append(broken, fmt.Sprintf("%s:%d: %s", f.path, i+1, word))
+			}
+		}
+		return broken
+	})
+}
+
+var house = strings.Fields("go.mod go.sum asgi consumers routing layers testing examples README.md DESIGN.md CHANGELOG.md")
+
+func checkTopLevel(tr *tree) []string {
+	entries, err := fs.ReadDir(tr.fs, ".")
+	if err != nil {
+		return []string{err.Error()}
+	}
+	var broken []string
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") && !slices.Contains(house, e.Name()) {
+			broken = append(broken, e.Name())
+		}
+	}
+	return broken
+}

@@ -1,0 +1,123 @@
+package archtest
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// importTable says who may import whom. The standard library is free for all. A name of ours has no dot in its
+// first element; "/..." adds everything below it, and * is every module but ours. A package is held to the first row that
+// names it, one below an internal directory to the row of the directory's owner, and one without a row fails.
+var importTable = []struct {
+	pkg   string
+	may   string // what its code imports
+	tests string // what its tests import besides: see everyTest for what all may
+}{
+	// The contract: the standard library only, and nothing of layers.
+	{"asgi", "", "asgi/server"},
+	{"asgi/middleware", "asgi", "routing"},
+	{"asgi/middleware/...", "asgi asgi/middleware *", "routing"}, // a middleware that needs a library
+	{"asgi/server", "asgi " + gorilla + zap, "routing"},
+	{"routing", "asgi", "asgi/server"},
+
+	// Layers: nothing of asgi. Whoever moves bytes over a network is the only one to know its vendor.
+	{"layers", "layers/driver " + msgpack, "layers/memlayer"},
+	{"layers/driver", "", "layers layers/memlayer"},
+	{"layers/memlayer", "layers layers/driver", ""},
+	{"layers/natslayer", "layers layers/driver " + nats + zap, "layers/natslayer/embedded"},
+	{"layers/natslayer/embedded", nats + natsServer + zap, "layers layers/natslayer"},
+	{"layers/redislayer", "layers layers/driver " + msgpack + rueidis + zap, ""},
+
+	// Consumers join the two, and nothing but applications imports them.
+	{"consumers", "asgi layers " + zap, "asgi/server layers/memlayer routing"},
+
+	// What tests are made of.
+	{"testing/asgitest", "asgi asgi/server layers layers/memlayer " + zap, "consumers routing " + gorilla},
+	{"testing/layertest", "layers layers/driver", "layers/memlayer"},
+	{"testing/natstest", "layers layers/natslayer layers/natslayer/embedded", ""},
+	{"testing/archtest", "", ""},
+
+	// Applications.
+	{"examples/...", "asgi/... consumers layers/... routing " + zap, chromedp + gorilla},
+}
+
+const (
+	chromedp   = "github.com/chromedp/... "
+	gorilla    = "github.com/gorilla/websocket "
+	msgpack    = "github.com/ugorji/go/codec "
+	nats       = "github.com/nats-io/nats.go/... "
+	natsServer = "github.com/nats-io/nats-server/v2/... "
+	rueidis    = "github.com/redis/rueidis/... "
+	zap        = "go.uber.org/zap/... "
+
+	// everyTest is what the tests of every package may import: the package itself comes on top.
+	everyTest = "testing/... go.uber.org/goleak"
+)
+
+func checkImports(tr *tree) []string {
+	return each(tr, func(f *file) []string {
+		var broken []string
+		rule, ok := ruleFor(f)
+		if !ok {
+			return []string{fmt.Sprintf("%s: package %s has no row in the table of imports", f.path, f.pkg)}
+		}
+		for _, spec := range f.ast.Imports {
+			name, err := strconv.Unquote(spec.Path.Value)
+			if err != nil || allowed(f, rule, name) {
+				continue
+			}
+			may := strings.Join(rule, ", ")
+			if may == "" {
+				may = "nothing else"
+			}
+			broken = append(broken, tr.at(spec.Pos(), "%s must not import %s: besides the standard library it may import %s", f.pkg, name, may))
+		}
+		return broken
+	})
+}
+
+// ruleFor returns the patterns of what a file may import.
+func ruleFor(f *file) (patterns []string, ok bool) {
+	owner := ownerOf(f.pkg)
+	for _, row := range importTable {
+		if matches(row.pkg, owner) {
+			patterns = strings.Fields(row.may)
+			if f.test {
+				patterns = append(patterns, strings.Fields(row.tests+" "+everyTest+" "+owner)...)
+			}
+			return patterns, true
+		}
+	}
+	return nil, false
+}
+
+// ownerOf is the package that an internal package belongs to, or the package itself.
+func ownerOf(pkg string) string {
+	owner, _, _ := strings.Cut(pkg, "/internal")
+	return owner
+}
+
+func allowed(f *file, patterns []string, name string) bool {
+	ours, isOurs := strings.CutPrefix(name, module+"/")
+	if !isOurs {
+		ours = name
+		if first, _, _ := strings.Cut(name, "/"); !strings.Contains(first, ".") {
+			return true // the standard library
+		}
+	}
+	if isOurs && strings.Contains(ours, "/internal") {
+		return ownerOf(ours) == ownerOf(f.pkg)
+	}
+	return slices.ContainsFunc(patterns, func(p string) bool { return matches(p, ours) || p == "*" && !isOurs })
+}
+
+// matches reports whether a pattern of the table names a package.
+func matches(pattern, pkg string) bool {
+	below, tree := strings.CutSuffix(pattern, "...")
+	if !tree {
+		return pattern == pkg
+	}
+	return strings.HasPrefix(pkg+"/", below)
+}
