@@ -29,7 +29,7 @@ func (k Key[T]) String() string { return k.mustID().name }
 
 // With returns a Scope like s that holds v under k.
 func (k Key[T]) With(s *Scope, v T) *Scope {
-	return &Scope{fields: s.fields, values: &value{key: k.mustID(), v: v, next: s.values}}
+	return &Scope{shared: s.shared, values: &value{key: k.mustID(), v: v, next: s.values}}
 }
 
 // Get returns the value under k, and whether there is one.
@@ -37,8 +37,8 @@ func (k Key[T]) Get(s *Scope) (v T, ok bool) {
 	id := k.mustID()
 	for n := s.values; n != nil; n = n.next {
 		if n.key == id {
-			v, ok = n.v.(T)
-			return v, ok
+			v, _ = n.v.(T) // fails for a nil interface only, which is a value too
+			return v, true
 		}
 	}
 	return v, false

@@ -56,12 +56,20 @@ type Fields struct {
 	Context context.Context
 }
 
-// A Scope says what a connection is. It is made once and never changes, so any goroutine may read it; middleware hands
-// on a changed copy, made by [Scope.Derive] or by a [Key]. Maps and slices that its methods return are shared and are to
-// be treated as read-only, except State.
+// A Scope says what a connection is. It is made once, by [NewScope], and never changes, so any goroutine may read it;
+// middleware hands on a changed copy, made by [Scope.Derive] or by a [Key]. Maps and slices that its methods return are
+// shared and are to be treated as read-only, except State. The zero Scope is empty.
 type Scope struct {
-	fields Fields
-	values *value // typed values by Key, newest first
+	shared *Fields // never written to; scopes that differ in typed values only have it in common
+	values *value  // typed values by Key, newest first
+}
+
+// fields are those of s.
+func (s *Scope) fields() *Fields {
+	if s.shared == nil {
+		return new(Fields)
+	}
+	return s.shared
 }
 
 // NewScope makes a Scope. Servers and tests call it; it copies the outermost maps and slices.
@@ -70,75 +78,76 @@ func NewScope(f Fields) *Scope {
 	f.Subprotocols = slices.Clone(f.Subprotocols)
 	f.Extensions = maps.Clone(f.Extensions)
 	f.State = maps.Clone(f.State)
-	return &Scope{fields: f}
+	return &Scope{shared: &f}
 }
 
 // Derive returns a Scope like s but for what change does to a copy of its fields; s stays as it is, and typed values
 // are carried over. The copy is shallow but for Header: replace other maps and slices, do not write into them.
 func (s *Scope) Derive(change func(*Fields)) *Scope {
-	d := &Scope{fields: s.fields, values: s.values}
-	d.fields.Header = s.fields.Header.Clone()
-	change(&d.fields)
-	return d
+	copied := *s.fields()
+	copied.Header = copied.Header.Clone()
+	change(&copied)
+	kept := copied // change may have kept the pointer it was given
+	return &Scope{shared: &kept, values: s.values}
 }
 
 // Type is the protocol of the connection: [HTTP], [WebSocket], [Lifespan], [Channel] or another.
-func (s *Scope) Type() string { return s.fields.Type }
+func (s *Scope) Type() string { return s.fields().Type }
 
 // Method is the request method in upper case; empty for anything but HTTP.
-func (s *Scope) Method() string { return s.fields.Method }
+func (s *Scope) Method() string { return s.fields().Method }
 
 // Scheme is "http", "https", "ws" or "wss".
-func (s *Scope) Scheme() string { return s.fields.Scheme }
+func (s *Scope) Scheme() string { return s.fields().Scheme }
 
 // HTTPVersion is "1.0", "1.1" or "2".
-func (s *Scope) HTTPVersion() string { return s.fields.HTTPVersion }
+func (s *Scope) HTTPVersion() string { return s.fields().HTTPVersion }
 
 // Host is the host, with the port if one was named, that the client asked for.
-func (s *Scope) Host() string { return s.fields.Host }
+func (s *Scope) Host() string { return s.fields().Host }
 
 // Path is the decoded path, root path included.
-func (s *Scope) Path() string { return s.fields.Path }
+func (s *Scope) Path() string { return s.fields().Path }
 
 // RawPath is the path as it was sent.
-func (s *Scope) RawPath() string { return s.fields.RawPath }
+func (s *Scope) RawPath() string { return s.fields().RawPath }
 
 // RawQuery is the query as it was sent; [net/url.ParseQuery] takes it apart.
-func (s *Scope) RawQuery() string { return s.fields.RawQuery }
+func (s *Scope) RawQuery() string { return s.fields().RawQuery }
 
 // RootPath is where the application is mounted, "" at the root.
-func (s *Scope) RootPath() string { return s.fields.RootPath }
+func (s *Scope) RootPath() string { return s.fields().RootPath }
 
 // Header holds the request's headers; see [Fields.Header]. It is shared: read it, do not write into it.
-func (s *Scope) Header() http.Header { return s.fields.Header }
+func (s *Scope) Header() http.Header { return s.fields().Header }
 
 // Client is the address of the peer, "host:port".
-func (s *Scope) Client() string { return s.fields.Client }
+func (s *Scope) Client() string { return s.fields().Client }
 
 // Server is the address that the peer connected to.
-func (s *Scope) Server() string { return s.fields.Server }
+func (s *Scope) Server() string { return s.fields().Server }
 
 // Subprotocols are those that the client of a WebSocket offers.
-func (s *Scope) Subprotocols() []string { return s.fields.Subprotocols }
+func (s *Scope) Subprotocols() []string { return s.fields().Subprotocols }
 
 // Extension returns the settings of a server extension, and whether the server has it at all.
 func (s *Scope) Extension(name string) (settings map[string]any, ok bool) {
-	settings, ok = s.fields.Extensions[name]
+	settings, ok = s.fields().Extensions[name]
 	return settings, ok
 }
 
 // State is what the application left at startup. In a lifespan scope, write into it before
 // [LifespanStartupComplete]; every later scope has a shallow copy. It may be nil where there was no lifespan.
-func (s *Scope) State() map[string]any { return s.fields.State }
+func (s *Scope) State() map[string]any { return s.fields().State }
 
 // Channel is the name of the channel that a worker serves.
-func (s *Scope) Channel() string { return s.fields.Channel }
+func (s *Scope) Channel() string { return s.fields().Channel }
 
 // Value returns what net/http middleware around the server put under key into the context of the request that began
 // the connection, or nil. For values of our own middleware there is [Key].
 func (s *Scope) Value(key any) any {
-	if s.fields.Context == nil {
+	if s.fields().Context == nil {
 		return nil
 	}
-	return s.fields.Context.Value(key)
+	return s.fields().Context.Value(key)
 }
