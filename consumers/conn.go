@@ -1,0 +1,295 @@
+package consumers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/layers"
+	"go.uber.org/zap"
+)
+
+// A Conn is one connection, as its handlers see it. Its methods may be called from any goroutine, and after the end
+// they return errors that match [asgi.ErrClosed].
+//
+// Methods that send wait only while the connection's bounded queue is full; they obey ctx. What a handler sends is
+// written when the handler returns, or after a millisecond.
+type Conn struct {
+	table   *table
+	state   any // *S
+	scope   *asgi.Scope
+	receive asgi.Receive
+	send    asgi.Send
+
+	layer    *layers.Layer
+	channel  string
+	capacity int
+
+	base   context.Context // of Serve: ends with the server's patience
+	ctx    context.Context // of the handlers: ends with the connection
+	cancel context.CancelCauseFunc
+
+	// The turn; see turn.go.
+	mu       sync.Mutex
+	wake     sync.Cond // something that somebody waits for has changed
+	mail     mailbox
+	role     role
+	busy     bool   // somebody holds the turn
+	waiting  bool   // the reader waits for the turn, and is next
+	overdue  bool   // the handler that runs has had its millisecond
+	ended    bool   // the last client event has been read
+	shut     bool   // no message is taken any more
+	running  string // the handler that holds the turn
+	reader   bool   // it runs on the goroutine that reads
+	err      error  // what the connection failed with
+	failed   bool
+	why      asgi.DisconnectError
+	slowdown *time.Timer
+	patience *time.Timer
+
+	// What the peer has been told.
+	accepted bool
+	refused  bool
+	greeted  bool // Connect returned nil, or accepted: Disconnect will run
+	started  bool // the response
+	complete bool // the response
+
+	body    []byte // of an HTTP request, until it is whole
+	working int    // calls of Go that have not returned
+
+	turnHeld  atomic.Bool // for senders: what they send will be flushed when the turn ends
+	unflushed atomic.Bool
+
+	helpers sync.WaitGroup // every goroutine this connection started
+}
+
+// newConn makes the actor of one connection. Its turn is taken: nothing runs before the first client event.
+func newConn(ctx context.Context, t *table, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) *Conn {
+	c := &Conn{table: t, scope: scope, receive: receive, send: send, base: ctx, busy: true}
+	c.wake.L = &c.mu
+	c.ctx, c.cancel = context.WithCancelCause(ctx)
+	c.layer = layerOf(scope, t.alias)
+	return c
+}
+
+// Scope says what the connection is.
+func (c *Conn) Scope() *asgi.Scope { return c.scope }
+
+// ChannelLayer is the layer of the connection, or nil. The methods of a nil layer return [layers.ErrNoLayer].
+func (c *Conn) ChannelLayer() *layers.Layer { return c.layer }
+
+// ChannelName is the name of the connection's own channel: whoever knows it can send to this connection, from any
+// process. It is empty where there is no layer.
+func (c *Conn) ChannelName() string { return c.channel }
+
+// Accept completes a WebSocket's handshake before Connect returns, to choose a subprotocol, to add headers, or to send at
+// once. Without it, Connect's nil accepts.
+func (c *Conn) Accept(ctx context.Context, answer asgi.WebSocketAccept) error {
+	if err := c.send(ctx, answer); err != nil {
+		return c.errorf("accept", err)
+	}
+	c.mu.Lock()
+	c.accepted, c.greeted = true, true
+	if c.overdue { // from here on the client can be heard while the handler goes on
+		c.overdue = false
+		c.slowdown.Reset(handlerTime)
+	}
+	c.mu.Unlock()
+	return nil
+}
+
+// SendText sends a text message.
+func (c *Conn) SendText(ctx context.Context, text string) error {
+	return c.sendFrame(ctx, "send text", asgi.TextFrame(text))
+}
+
+// SendBinary sends a binary message. It keeps data, which must not change any more.
+func (c *Conn) SendBinary(ctx context.Context, data []byte) error {
+	return c.sendFrame(ctx, "send binary", asgi.BinaryFrame(data))
+}
+
+// SendJSON sends v as JSON in a text message.
+func (c *Conn) SendJSON(ctx context.Context, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("consumers: %s: send %T as JSON: %w", c.table.name, v, err)
+	}
+	return c.sendFrame(ctx, "send JSON", asgi.Frame{Data: data})
+}
+
+// SendFrame sends a message as it is, such as one that was received. It keeps the bytes.
+func (c *Conn) SendFrame(ctx context.Context, f asgi.Frame) error {
+	return c.sendFrame(ctx, "send frame", f)
+}
+
+func (c *Conn) sendFrame(ctx context.Context, op string, f asgi.Frame) error {
+	return c.errorf(op, c.sendEvent(ctx, asgi.WebSocketSend{Frame: f}))
+}
+
+// sendEvent sends a message so that it is written at once, or, while a handler runs, with all that the handler sends.
+func (c *Conn) sendEvent(ctx context.Context, ev asgi.WebSocketSend) error {
+	ev.More = c.turnHeld.Load()
+	err := c.send(ctx, ev)
+	if ev.More {
+		c.unflushed.Store(true)
+		if !c.turnHeld.Load() { // the turn ended in between, and may not have seen this one
+			c.flush()
+		}
+	}
+	if errors.Is(err, asgi.ErrFull) && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// flush has the server write what it holds back.
+func (c *Conn) flush() {
+	if c.unflushed.Swap(false) {
+		_ = c.send(atOnce, asgi.WebSocketFlush{}) // an error would be that of a connection that has ended
+	}
+}
+
+// Close ends the connection: a WebSocket with a close code (0 is 1000) and a reason of at most 123 bytes; before the
+// accept it refuses the handshake with 403. The handler goes on; Disconnect runs when the close is done.
+func (c *Conn) Close(ctx context.Context, code int, reason string) error {
+	if err := c.send(ctx, asgi.WebSocketClose{Code: code, Reason: reason}); err != nil {
+		return c.errorf("close", err)
+	}
+	c.mu.Lock()
+	c.refused = c.refused || !c.accepted
+	c.mu.Unlock()
+	return nil
+}
+
+// SendEvent sends any event of the protocol, for what the other methods do not cover.
+func (c *Conn) SendEvent(ctx context.Context, ev asgi.Event) error {
+	switch ev := ev.(type) {
+	case asgi.WebSocketAccept:
+		return c.Accept(ctx, ev)
+	case asgi.WebSocketClose:
+		return c.Close(ctx, ev.Code, ev.Reason)
+	case asgi.WebSocketHTTPResponseStart:
+		c.mu.Lock()
+		c.refused = true
+		c.mu.Unlock()
+	case asgi.HTTPResponseStart:
+		return c.StartResponse(ctx, ev.Status, ev.Header)
+	case asgi.HTTPResponseBody:
+		return c.SendBody(ctx, ev.Body, ev.MoreBody)
+	}
+	return c.errorf("send "+ev.EventType(), c.send(ctx, ev))
+}
+
+// StartResponse begins an HTTP response. It reaches the client with the first part of the body.
+func (c *Conn) StartResponse(ctx context.Context, status int, header http.Header) error {
+	if err := c.send(ctx, asgi.HTTPResponseStart{Status: status, Header: header}); err != nil {
+		return c.errorf("start response", err)
+	}
+	c.mu.Lock()
+	c.started = true
+	c.mu.Unlock()
+	return nil
+}
+
+// SendBody sends a part of an HTTP response's body; the last part, with more false, completes the response and ends
+// the connection.
+func (c *Conn) SendBody(ctx context.Context, body []byte, more bool) error {
+	if err := c.send(ctx, asgi.HTTPResponseBody{Body: body, MoreBody: more}); err != nil {
+		return c.errorf("send body", err)
+	}
+	if more {
+		return nil
+	}
+	c.mu.Lock()
+	c.complete = true
+	idle := c.running == ""
+	c.mu.Unlock()
+	if idle {
+		c.closed(asgi.DisconnectError{By: asgi.ByApp})
+		c.cancel(asgi.DisconnectError{By: asgi.ByApp}) // wakes the reader
+	}
+	return nil
+}
+
+// Respond sends a whole HTTP response.
+func (c *Conn) Respond(ctx context.Context, status int, header http.Header, body []byte) error {
+	if err := c.StartResponse(ctx, status, header); err != nil {
+		return err
+	}
+	return c.SendBody(ctx, body, false)
+}
+
+// GroupAdd makes this connection a member of group. It leaves by itself when it ends.
+func (c *Conn) GroupAdd(ctx context.Context, group string) error {
+	return c.layer.GroupAdd(ctx, group, c.channel)
+}
+
+// GroupDiscard ends this connection's membership of group.
+func (c *Conn) GroupDiscard(ctx context.Context, group string) error {
+	return c.layer.GroupDiscard(ctx, group, c.channel)
+}
+
+// GroupSend sends m to all members of group, this connection included if it is one.
+func (c *Conn) GroupSend(ctx context.Context, group string, m layers.Message) error {
+	return c.layer.GroupSend(ctx, group, m)
+}
+
+// SendTo sends m to one channel.
+func (c *Conn) SendTo(ctx context.Context, channel string, m layers.Message) error {
+	return c.layer.Send(ctx, channel, m)
+}
+
+// Go starts work that belongs to the connection: its ctx ends with the connection, the connection ends with its error
+// as it would with a handler's, and Serve waits for it. It runs beside the handlers, so it must not touch the state;
+// it answers by a message to ChannelName. After the end of the connection Go does nothing.
+func (c *Conn) Go(work func(ctx context.Context) error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.shut {
+		return
+	}
+	c.working++
+	c.helpers.Go(func() { c.work(work) })
+}
+
+func (c *Conn) work(work func(ctx context.Context) error) {
+	err := guard(func() error { return work(c.ctx) })
+	c.mu.Lock()
+	c.working--
+	idle := c.running == "" && c.table.protocol == asgi.HTTP && len(c.body) == 0
+	c.mu.Unlock()
+	if err == nil && idle {
+		err = c.answered()
+	}
+	if err != nil && (!quiet(c.ctx, err) || errors.Is(err, ErrStop)) {
+		c.fail(err)
+		c.cancel(failure(err))
+	}
+}
+
+// errorf gives an error of the server's the package, the consumer and the operation.
+func (c *Conn) errorf(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("consumers: %s: %s: %w", c.table.name, op, err)
+}
+
+// logger is the table's, else the scope's, else one that says nothing.
+func (c *Conn) logger() *zap.Logger {
+	if c.table.logger != nil {
+		return c.table.logger
+	}
+	if v, ok := asgi.LoggerKey.Get(c.scope); ok {
+		if l, ok := v.(*zap.Logger); ok {
+			return l
+		}
+	}
+	return zap.NewNop()
+}

@@ -1,0 +1,143 @@
+package consumers
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"time"
+
+	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/layers"
+	"go.uber.org/zap"
+)
+
+// atOnce is a ctx that has ended: a Send that gets it takes the event without waiting, or says that it cannot.
+var atOnce = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// guard calls f and makes an error of its panic.
+func guard(f func() error) (err error) {
+	defer recovered(&err)
+	return f()
+}
+
+// recovered, deferred, makes an error of a panic.
+func recovered(err *error) {
+	if v := recover(); v != nil {
+		*err = &asgi.PanicError{Value: v, Stack: debug.Stack()}
+	}
+}
+
+// handleEvent runs the handler of a client event, with the turn.
+func (c *Conn) handleEvent(ev asgi.Event) {
+	c.begin(ev.EventType(), true)
+	err := c.callEvent(ev)
+	c.end()
+	c.result(err)
+}
+
+func (c *Conn) callEvent(ev asgi.Event) (err error) {
+	defer recovered(&err)
+	return c.table.event(c, ev)
+}
+
+// handleMessage runs what is listed for a layer message, with the turn.
+func (c *Conn) handleMessage(m layers.Message) {
+	if m.Expired(time.Now()) {
+		c.drop(m, layers.DropExpired, nil)
+		return
+	}
+	c.begin(m.Type(), false)
+	err := c.callMessage(m)
+	c.end()
+	if bad, ok := err.(*badPayload); ok {
+		c.drop(m, layers.DropInvalid, bad.error)
+		return
+	}
+	c.result(err)
+}
+
+// handleQueued handles a message that a worker took from a queue. It is the event of the turn, so what it returns ends
+// the consumer's instance, and the worker goes on with a fresh one.
+func (c *Conn) handleQueued(m layers.Message) error {
+	h := c.table.messages[m.Type()]
+	if h == nil {
+		c.dropUnlisted(m)
+		return nil
+	}
+	err := h(c.ctx, c, m)
+	if bad, ok := err.(*badPayload); ok {
+		c.drop(m, layers.DropInvalid, bad.error)
+		return nil
+	}
+	return err
+}
+
+func (c *Conn) callMessage(m layers.Message) (err error) {
+	defer recovered(&err)
+	if f, ok := c.table.forward[m.Type()]; ok {
+		ev, err := f.event(m)
+		if err != nil {
+			c.drop(m, layers.DropInvalid, err)
+			return nil
+		}
+		return c.send(c.ctx, ev)
+	}
+	return c.table.messages[m.Type()](c.ctx, c, m)
+}
+
+// offer sends the ready frame of m if there is room for it now, and reports false if it has to wait. It runs on the
+// sender's goroutine.
+func (c *Conn) offer(f *Forwarder, m layers.Message) bool {
+	ev, err := f.event(m)
+	if err != nil {
+		c.drop(m, layers.DropInvalid, err)
+		return true
+	}
+	err = c.sendAtOnce(ev)
+	if err == nil {
+		return true
+	}
+	if errors.Is(err, asgi.ErrFull) {
+		return false
+	}
+	c.result(err)
+	return true
+}
+
+// sendAtOnce recovers panics, because middleware may stand between consumer and server.
+func (c *Conn) sendAtOnce(ev asgi.Event) (err error) {
+	defer recovered(&err)
+	return c.send(atOnce, ev)
+}
+
+// result ends the connection when a handler returned an error that is to end it.
+func (c *Conn) result(err error) {
+	if err != nil && (!quiet(c.ctx, err) || errors.Is(err, ErrStop)) {
+		c.fail(err)
+	}
+}
+
+// drop counts a message that will not be handled.
+func (c *Conn) drop(m layers.Message, reason layers.DropReason, err error) {
+	c.layer.Dropped(layers.Drop{Channel: c.channel, Type: m.Type(), Reason: reason, Err: err})
+	if err != nil && c.table.firstOf(string(reason)+" "+m.Type()) {
+		c.logger().Warn("consumers: message dropped; further ones of this type are only counted",
+			zap.String("consumer", c.table.name), zap.String("type", m.Type()), zap.Error(err))
+	}
+}
+
+// dropUnlisted counts a message for which the table lists nothing.
+func (c *Conn) dropUnlisted(m layers.Message) {
+	if m.Local() {
+		return // only those who list Down and Up want to hear of them
+	}
+	c.layer.Dropped(layers.Drop{Channel: c.channel, Type: m.Type(), Reason: layers.DropUnlisted})
+	if c.table.firstOf(m.Type()) {
+		c.logger().Warn("consumers: no handler is listed for a message type; list it in Messages or Forward. Further ones are only counted",
+			zap.String("consumer", c.table.name), zap.String("type", m.Type()))
+	}
+}

@@ -1,0 +1,216 @@
+package consumers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tideway-go/tideway/asgi"
+	"go.uber.org/zap"
+)
+
+const (
+	closeGrace      = time.Second      // how long handlers go on after the client has closed
+	disconnectTime  = 10 * time.Second // what the Disconnect hook and the leaving of groups have
+	handlerPatience = 10 * time.Second // after its ctx has ended, a handler that still runs is named in the log
+)
+
+// run is the life of the connection, on the goroutine of Serve.
+func (c *Conn) run() error {
+	defer c.cancel(nil)
+	if err := guard(func() error { c.state = c.table.newState(c.scope); return nil }); err != nil {
+		return err
+	}
+	c.greeted = c.table.protocol == asgi.HTTP // no accept to wait for
+	if c.layer != nil {
+		channel, err := c.layer.Listen(c.ctx, c)
+		if err != nil {
+			return c.errorf("open a channel", err)
+		}
+		c.mu.Lock()
+		c.channel, c.capacity = channel, c.layer.Capacity(channel)
+		c.mu.Unlock()
+	}
+	c.loop()
+	return c.finish()
+}
+
+// next reads one event. With the last one it says how the connection ended; tables of one protocol hear of that from
+// their Disconnect hook, so they get no event then.
+func (c *Conn) next() (asgi.Event, *asgi.DisconnectError) {
+	ctx := c.ctx
+	if c.table.protocol == asgi.WebSocket {
+		// The server's own ctx lets it read on this goroutine; what ends the connection sends a close, and the
+		// server answers that with the last event.
+		ctx = c.base
+	}
+	ev, err := c.receive(ctx)
+	if err != nil {
+		why := c.lost(err)
+		return nil, &why
+	}
+	var why asgi.DisconnectError
+	switch end := ev.(type) {
+	case asgi.WebSocketDisconnect:
+		why = asgi.DisconnectError{Code: end.Code, Reason: end.Reason, By: end.By}
+	case asgi.HTTPDisconnect:
+		why = asgi.DisconnectError{By: asgi.ByClient}
+	default:
+		return ev, nil
+	}
+	if c.table.protocol != "" {
+		ev = nil
+	}
+	return ev, &why
+}
+
+// lost is how the connection ended when receive has failed: the ctx of Serve has ended, or the server says no more.
+func (c *Conn) lost(err error) asgi.DisconnectError {
+	why := asgi.DisconnectError{By: asgi.ByNetwork}
+	if !errors.As(err, &why) && c.scope.Type() == asgi.WebSocket {
+		why.Code = 1006
+	}
+	return why
+}
+
+// closed notes how the connection ended. Events read before are still handled; a second later, or at once if nobody
+// is there to answer to, the handlers' ctx ends.
+func (c *Conn) closed(why asgi.DisconnectError) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended {
+		return
+	}
+	c.ended, c.why = true, why
+	c.wake.Broadcast()
+	switch {
+	case c.complete: // the handler may have something to do after its response
+		return
+	case why.By == asgi.ByNetwork || c.scope.Type() != asgi.WebSocket:
+		c.cancelNow(why)
+		return
+	}
+	c.patience = time.AfterFunc(closeGrace, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if !c.shut {
+			c.cancelNow(why)
+		}
+	})
+}
+
+// cancelNow ends the handlers' ctx and names the one that does not heed it. The lock is held.
+func (c *Conn) cancelNow(why asgi.DisconnectError) {
+	c.cancel(why)
+	if c.patience != nil {
+		c.patience.Stop()
+	}
+	c.patience = time.AfterFunc(handlerPatience, func() {
+		c.mu.Lock()
+		running := c.running
+		c.mu.Unlock()
+		if running != "" {
+			c.logger().Error("consumers: a handler ignores that its ctx has ended: return when ctx.Done() is closed",
+				zap.String("consumer", c.table.name), zap.String("handler", running), zap.Duration("after", handlerPatience))
+		}
+	})
+}
+
+// fail ends the connection because of a handler's error: the peer hears the code that fits.
+func (c *Conn) fail(err error) {
+	c.mu.Lock()
+	if c.failed || c.shut {
+		c.mu.Unlock()
+		return
+	}
+	c.failed, c.err = true, err
+	if !c.ended {
+		c.why = failure(err)
+	}
+	why, tell := c.why, c.scope.Type() == asgi.WebSocket && !c.ended
+	var chosen asgi.CloseError
+	if !c.accepted { // Serve's error is the answer, unless the handler chose a code
+		tell = tell && !c.refused && (errors.Is(err, ErrStop) || errors.As(err, &chosen))
+	}
+	if c.scope.Type() != asgi.WebSocket || !c.accepted {
+		c.cancelNow(why) // no close frame will wake the reader
+	}
+	c.wake.Broadcast()
+	c.mu.Unlock()
+	if tell {
+		_ = c.sendAtOnce(asgi.WebSocketClose{Code: why.Code, Reason: why.Reason})
+	}
+}
+
+// failure is the end that an error makes.
+func failure(err error) asgi.DisconnectError {
+	var chosen asgi.CloseError
+	switch {
+	case errors.As(err, &chosen):
+		return asgi.DisconnectError{Code: chosen.Code, Reason: chosen.Reason, By: asgi.ByApp}
+	case errors.Is(err, ErrStop):
+		return asgi.DisconnectError{Code: 1000, By: asgi.ByApp}
+	}
+	return asgi.DisconnectError{Code: 1011, By: asgi.ByApp}
+}
+
+// over reports whether nothing is left to read for.
+func (c *Conn) over() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failed || c.ended
+}
+
+// finish ends the connection's actor: it takes the turn for good, runs the Disconnect hook, leaves the groups, and
+// waits for everything that the connection started.
+func (c *Conn) finish() error {
+	c.mu.Lock()
+	for c.busy || c.mail.client.n > 0 && !c.failed {
+		c.wake.Wait()
+	}
+	c.busy, c.shut, c.mail = true, true, mailbox{}
+	why, greeted := c.why, c.greeted
+	c.wake.Broadcast()
+	c.mu.Unlock()
+
+	c.cancel(why)
+	c.stopTimers()
+	c.flush()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.base), disconnectTime)
+	defer cancel()
+	var err error
+	if greeted && c.table.end != nil {
+		if err = guard(func() error { return c.table.end(ctx, c, why) }); quiet(c.ctx, err) {
+			err = nil
+		} else {
+			err = fmt.Errorf("consumers: %s: disconnect: %w", c.table.name, err)
+		}
+	}
+	if c.layer != nil {
+		if e := c.layer.EndChannel(ctx, c.channel); e != nil {
+			err = errors.Join(err, c.errorf("leave groups", e))
+		}
+	}
+	c.helpers.Wait()
+	return errors.Join(c.outcome(), err)
+}
+
+func (c *Conn) stopTimers() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.slowdown != nil {
+		c.slowdown.Stop()
+	}
+	if c.patience != nil {
+		c.patience.Stop()
+	}
+}
+
+// outcome is what Serve returns of the connection's own error: nothing when it did what it said.
+func (c *Conn) outcome() error {
+	if _, chosen := c.err.(asgi.CloseError); chosen || c.err == nil || errors.Is(c.err, ErrStop) {
+		return nil
+	}
+	return c.err
+}

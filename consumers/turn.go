@@ -1,0 +1,282 @@
+package consumers
+
+import (
+	"time"
+
+	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/layers"
+)
+
+// handlerTime is how long a handler may keep the turn before the connection gets a reader beside it, and before what
+// it has sent is written without waiting for its return.
+const handlerTime = time.Millisecond
+
+// A role says which goroutines a connection has. It begins with one and never goes back.
+type role uint8
+
+const (
+	// alone: the goroutine of Serve reads, and takes the turn for what it reads. A layer message that needs a handler
+	// while it waits for the client is handled by a goroutine started on demand.
+	alone role = iota
+	// readBeside: a handler of a client event took long; another goroutine reads, that of Serve handles everything.
+	readBeside
+	// handleBeside: a handler of a layer message took long; its goroutine handles everything, that of Serve reads.
+	handleBeside
+)
+
+// loop reads and handles until the connection has ended. It begins with the turn.
+func (c *Conn) loop() {
+	for held := true; ; held = false {
+		ev, why := c.next()
+		switch {
+		case ev == nil && held:
+			c.leave()
+		case ev != nil && (held || c.enter(ev)):
+			c.handleEvent(ev)
+			if c.leave() {
+				c.handleAll()
+				return
+			}
+		} // else it is queued: somebody else handles
+		if why != nil {
+			c.closed(*why)
+		}
+		if c.over() {
+			return
+		}
+	}
+}
+
+// enter takes the turn for the reader, which waits for at most one layer message. When meanwhile another goroutine has
+// become the one that handles, it queues ev and reports false.
+func (c *Conn) enter(ev asgi.Event) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.busy && c.role == alone {
+		c.waiting = true
+		c.wake.Wait()
+	}
+	c.waiting = false
+	if c.role != alone {
+		c.enqueue(ev)
+		return false
+	}
+	c.busy = true
+	return true
+}
+
+// leave releases the turn that the goroutine of Serve held. It reports true, and keeps the turn, when a reader has
+// been started beside it.
+func (c *Conn) leave() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.role == readBeside {
+		return true
+	}
+	c.release()
+	return false
+}
+
+// release gives the turn to whoever is next. The lock is held.
+func (c *Conn) release() {
+	c.busy = false
+	c.turnHeld.Store(false)
+	over := c.ended || c.failed
+	switch {
+	case c.role == alone && !c.waiting && !over && c.mail.layer.n > 0:
+		c.startHandling()
+	case c.waiting || over || c.mail.client.n > 0 || c.mail.layer.n > 0:
+		c.wake.Broadcast()
+	}
+}
+
+// startHandling gives the turn to a goroutine on demand. The lock is held, the turn free.
+func (c *Conn) startHandling() {
+	c.busy = true
+	c.helpers.Go(c.handleMessages)
+}
+
+// handleMessages holds the turn for the layer messages that wait, one at a time while the reader waits, too.
+func (c *Conn) handleMessages() {
+	for {
+		c.mu.Lock()
+		switch {
+		case c.role != alone:
+			c.mu.Unlock()
+			c.handleAll()
+			return
+		case c.waiting || c.mail.layer.n == 0 || c.ended || c.failed:
+			c.release()
+			c.mu.Unlock()
+			c.flush()
+			return
+		}
+		m := c.mail.popMessage()
+		c.mu.Unlock()
+		c.handleMessage(m)
+	}
+}
+
+// handleAll handles both lanes by turns until the connection has ended. It begins with the turn.
+func (c *Conn) handleAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for messageNext := true; ; {
+		event := c.mail.client.n > 0 && !c.failed
+		message := c.mail.layer.n > 0 && !c.ended && !c.failed
+		switch {
+		case message && (messageNext || !event):
+			messageNext = false
+			m := c.mail.popMessage()
+			c.mu.Unlock()
+			c.handleMessage(m)
+			c.mu.Lock()
+		case event:
+			messageNext = true
+			ev := c.mail.popEvent()
+			c.wake.Broadcast() // the reader may wait for room
+			c.mu.Unlock()
+			c.handleEvent(ev)
+			c.mu.Lock()
+		default:
+			c.release()
+			if c.ended || c.failed {
+				return
+			}
+			c.mu.Unlock()
+			c.flush()
+			c.mu.Lock()
+			for !c.ended && !c.failed && (c.busy || c.mail.client.n == 0 && c.mail.layer.n == 0) {
+				c.wake.Wait()
+			}
+			for c.busy { // a deliverer, for a moment
+				c.wake.Wait()
+			}
+			c.busy = true
+		}
+	}
+}
+
+// readOn reads for a connection whose handlers run elsewhere.
+func (c *Conn) readOn() {
+	for {
+		ev, why := c.next()
+		if ev != nil {
+			c.mu.Lock()
+			c.enqueue(ev)
+			c.mu.Unlock()
+		}
+		if why != nil {
+			c.closed(*why)
+			return
+		}
+	}
+}
+
+// enqueue adds ev to the client lane, waiting for room: that stops the reader, and TCP then slows the client. The lock
+// is held.
+func (c *Conn) enqueue(ev asgi.Event) {
+	for size := eventSize(ev); !c.mail.roomForEvent(size) && !c.failed && !c.shut; {
+		c.wake.Wait()
+	}
+	if c.failed || c.shut {
+		return
+	}
+	c.mail.pushEvent(ev)
+	c.wake.Broadcast()
+}
+
+// Deliver makes a Conn the [layers.Inbox] of its own channel; layers call it. A ready frame goes out at once if nothing
+// stands before it; everything else waits for the turn.
+func (c *Conn) Deliver(m layers.Message) error {
+	ready, listed := c.table.forward[m.Type()]
+	if !listed && c.table.messages[m.Type()] == nil {
+		c.dropUnlisted(m)
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.shut || c.ended || c.failed || c.refused {
+		return layers.ErrNoChannel
+	}
+	if listed && !c.busy && !c.waiting && c.mail.layer.n == 0 && c.mail.client.n == 0 {
+		c.busy = true
+		c.mu.Unlock()
+		done := c.offer(ready, m)
+		c.mu.Lock()
+		if !done && !c.mail.pushMessage(m, c.capacity) {
+			c.release()
+			return layers.ErrChannelFull
+		}
+		c.release()
+		return nil
+	}
+	if !c.mail.pushMessage(m, c.capacity) {
+		return layers.ErrChannelFull
+	}
+	switch {
+	case c.busy || c.waiting: // whoever leaves next sees the message
+	case c.role == alone:
+		c.startHandling()
+	default:
+		c.wake.Broadcast()
+	}
+	return nil
+}
+
+// begin notes that a handler starts to run, and whether on the goroutine that reads.
+func (c *Conn) begin(name string, reader bool) {
+	c.mu.Lock()
+	c.running, c.reader = name, reader && c.role == alone
+	c.turnHeld.Store(true)
+	if c.slowdown == nil {
+		c.slowdown = time.AfterFunc(handlerTime, c.slow)
+	} else {
+		c.slowdown.Reset(handlerTime)
+	}
+	c.mu.Unlock()
+}
+
+// end notes that the handler has returned.
+func (c *Conn) end() {
+	c.slowdown.Stop()
+	c.mu.Lock()
+	c.running, c.overdue = "", false
+	complete := c.complete && !c.ended
+	c.mu.Unlock()
+	if complete {
+		c.closed(asgi.DisconnectError{By: asgi.ByApp})
+	}
+}
+
+// slow runs when a handler has had its millisecond: what it sent is written, and if nobody reads meanwhile, this
+// goroutine does from now on. A worker's consumer reads nothing ahead: what it has not begun, another may do.
+func (c *Conn) slow() {
+	c.mu.Lock()
+	if c.running == "" || c.shut {
+		c.mu.Unlock()
+		return
+	}
+	if c.scope.Type() == asgi.WebSocket && !c.accepted {
+		c.overdue = true // nothing to read yet; Accept looks again
+		c.mu.Unlock()
+		return
+	}
+	c.turnHeld.Store(false)
+	read := false
+	if c.role == alone && c.scope.Type() != asgi.Channel {
+		if read = c.reader; read {
+			c.role = readBeside
+			c.helpers.Add(1)
+		} else {
+			c.role = handleBeside
+			c.wake.Broadcast()
+		}
+	}
+	c.mu.Unlock()
+	c.flush()
+	if read {
+		defer c.helpers.Done()
+		c.readOn()
+	}
+}
