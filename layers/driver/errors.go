@@ -1,0 +1,18 @@
+package driver
+
+import "errors"
+
+// What a driver and an inbox signal. The layer turns them into its own errors, once.
+var (
+	// ErrFull: the channel has no room, and nothing was stored.
+	ErrFull = errors.New("driver: channel is full")
+	// ErrNoChannel: there is no such process-local channel, or it has ended.
+	ErrNoChannel = errors.New("driver: no such channel")
+	// ErrUncertain: the message may have arrived; the answer did not come. Never returned for something that was
+	// refused, and never a reason to send again.
+	ErrUncertain = errors.New("driver: no answer, the message may have arrived")
+	// ErrExpired: the message waited for longer than Limits.Expiry. Only an argument of Host.Dropped.
+	ErrExpired = errors.New("driver: message has expired")
+	// ErrClosed: the driver is closed.
+	ErrClosed = errors.New("driver: closed")
+)

@@ -1,0 +1,56 @@
+package layers
+
+import "context"
+
+// GroupAdd makes a channel, of any process or a queue, a member of a group. A GroupSend that happens after it returned
+// is offered to the member. Adding twice is adding once. The membership ends with the channel and with its process.
+func (l *Layer) GroupAdd(ctx context.Context, group, channel string) error {
+	g, err := l.groups(ctx)
+	if err != nil {
+		return err
+	}
+	const op = "add to group"
+	if err := checkMembership(group, channel); err != nil {
+		return &opError{op, group, err}
+	}
+	return l.failed(op, group, g.GroupAdd(ctx, group, channel))
+}
+
+// GroupDiscard ends a membership. A GroupSend that happens after it returned is not offered to the channel. Discarding
+// a stranger is no error.
+func (l *Layer) GroupDiscard(ctx context.Context, group, channel string) error {
+	g, err := l.groups(ctx)
+	if err != nil {
+		return err
+	}
+	const op = "discard from group"
+	if err := checkMembership(group, channel); err != nil {
+		return &opError{op, group, err}
+	}
+	return l.failed(op, group, g.GroupDiscard(ctx, group, channel))
+}
+
+// GroupSend sends m to every member of a group. Members without room are skipped, counted in [Stats], reported to
+// Options.OnDrop, and never make it fail. An empty group is no error.
+func (l *Layer) GroupSend(ctx context.Context, group string, m Message) error {
+	g, err := l.groups(ctx)
+	if err != nil {
+		return err
+	}
+	const op = "send to group"
+	if err := l.sendable(checkGroup(group), m); err != nil {
+		return &opError{op, group, err}
+	}
+	if err := g.GroupSend(ctx, group, l.arrive(m)); err != nil {
+		return l.failed(op, group, err)
+	}
+	l.count.groupSent.Add(1)
+	return nil
+}
+
+func checkMembership(group, channel string) error {
+	if err := checkGroup(group); err != nil {
+		return err
+	}
+	return checkChannel(channel)
+}

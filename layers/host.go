@@ -1,0 +1,35 @@
+package layers
+
+import (
+	"time"
+
+	"github.com/tideway-go/tideway/layers/driver"
+)
+
+// host is the layer as its driver sees it.
+type host Layer
+
+// Message reads what came from outside this process.
+func (h *host) Message(channel string, data []byte, sent time.Time) (*driver.Message, bool) {
+	l := (*Layer)(h)
+	typ, err := checkPayload(data)
+	if err != nil {
+		l.Dropped(Drop{Channel: channel, Type: typ, Reason: DropInvalid, Err: err})
+		return nil, false
+	}
+	if sent.IsZero() {
+		sent = time.Now()
+	}
+	return driver.NewMessage(typ, data).Arrive(sent, l.opts.Expiry), true
+}
+
+// Dropped counts what a member did not get.
+func (h *host) Dropped(channel, group string, m *driver.Message, cause error) {
+	(*Layer)(h).dropped(channel, group, m, cause)
+}
+
+// Delivered counts what channels took.
+func (h *host) Delivered(n int) { h.count.delivered.Add(uint64(n)) }
+
+// Outage makes the message of a lost or restored connection.
+func (h *host) Outage(cause error) *driver.Message { return (*Layer)(h).outage(cause) }

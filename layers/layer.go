@@ -1,0 +1,125 @@
+package layers
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tideway-go/tideway/layers/driver"
+)
+
+// Layer lets any process of an application send to any connection. Backends make it: memlayer.New, natslayer.Open.
+//
+// All methods may be called from any goroutine, from outside consumers as well, and those of a nil *Layer return
+// [ErrNoLayer]. None waits for a handler or a mailbox.
+type Layer struct {
+	driver driver.Driver
+	opts   Options
+	count  counters
+	closed atomic.Bool
+	life   context.Context // ends, with ErrClosed as cause, when the layer is closed
+	end    context.CancelCauseFunc
+
+	mu    sync.Mutex
+	boxes map[string]*mailbox // of the channels of NewChannel
+
+	outages    sync.Mutex
+	lastOutage Outage
+}
+
+// New makes a layer over a backend. Applications call the backend's own constructor, which calls this. It panics on
+// options that cannot work.
+func New(d driver.Driver, opts *Options) *Layer {
+	if d == nil {
+		panic("layers: New(nil, ...): a layer needs a driver; applications write memlayer.New(nil)")
+	}
+	l := &Layer{driver: d, opts: opts.withDefaults(), boxes: make(map[string]*mailbox)}
+	l.life, l.end = context.WithCancelCause(context.Background())
+	if s, ok := d.(driver.Starter); ok {
+		s.Start((*host)(l), driver.Limits{
+			Expiry:         l.opts.Expiry,
+			MaxMessageSize: l.opts.MaxMessageSize,
+			Capacity:       l.Capacity,
+		})
+	}
+	return l
+}
+
+// ready is what every method asks first.
+func (l *Layer) ready(ctx context.Context) error {
+	switch {
+	case l == nil:
+		return ErrNoLayer
+	case l.closed.Load():
+		return ErrClosed
+	default:
+		return ctx.Err()
+	}
+}
+
+// Send sends m to one channel: of a connection anywhere ("!" in its name), or a queue. It never waits for the receiver.
+//
+// [ErrChannelFull]: the receiver is too slow, nothing was stored. [ErrNoChannel]: the connection is gone, forget its
+// name. [ErrMessageTooLarge]. [ErrUncertain]: the owner did not answer. Invalid names and messages are errors too.
+func (l *Layer) Send(ctx context.Context, channel string, m Message) error {
+	if err := l.ready(ctx); err != nil {
+		return err
+	}
+	if err := l.sendable(checkChannel(channel), m); err != nil {
+		return &opError{"send to", channel, err}
+	}
+	if err := l.driver.Send(ctx, channel, l.arrive(m)); err != nil {
+		err = l.failed("send to", channel, err)
+		if errors.Is(err, ErrChannelFull) {
+			l.count.refused.Add(1)
+		}
+		return err
+	}
+	l.count.sent.Add(1)
+	return nil
+}
+
+// sendable says what is wrong with a message, or with the name it goes to.
+func (l *Layer) sendable(name error, m Message) error {
+	if name != nil {
+		return name
+	}
+	if err := m.problem(); err != nil {
+		return err
+	}
+	if reserved(m.Type()) {
+		return errors.New("type " + quote(m.Type()) + " is reserved: types that begin with \"layer.\" are the layer's own")
+	}
+	if m.Size() > l.opts.MaxMessageSize {
+		return &tooLargeError{m.Size(), l.opts.MaxMessageSize}
+	}
+	return nil
+}
+
+// arrive stamps a message: it is sent now, and arrives now where it stays in this process.
+func (l *Layer) arrive(m Message) *driver.Message { return m.m.Arrive(time.Now(), l.opts.Expiry) }
+
+// Close ends the layer: its channels and memberships end, what is buffered is sent within ctx, waiting Receives and
+// all later calls return [ErrClosed]. Closing twice is no error.
+func (l *Layer) Close(ctx context.Context) error {
+	if l == nil {
+		return ErrNoLayer
+	}
+	if l.closed.Swap(true) {
+		return nil
+	}
+	l.end(ErrClosed)
+	err := l.driver.Close(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, b := range l.boxes {
+		b.end()
+	}
+	clear(l.boxes)
+	if err != nil {
+		return &opError{op: "close", cause: err}
+	}
+	return nil
+}
