@@ -1,0 +1,133 @@
+package server
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/tideway-go/tideway/asgi"
+)
+
+// readBuffer is enough for most clients' messages. Longer ones are read past it.
+const readBuffer = 512
+
+// accept completes the handshake with 101.
+func (c *conn) accept(w http.ResponseWriter, r *http.Request, e asgi.WebSocketAccept) (bool, error) {
+	if err := checkAccept(r, e); err != nil {
+		return false, err
+	}
+	header := e.Header
+	if e.Subprotocol != "" {
+		header = e.Header.Clone()
+		if header == nil {
+			header = http.Header{}
+		}
+		header["Sec-Websocket-Protocol"] = []string{e.Subprotocol}
+	}
+	nc, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return false, fmt.Errorf("asgi/server: accept: the server underneath cannot hand over its connection (a middleware that wraps http.ResponseWriter needs Unwrap): %w", err)
+	}
+	if n := buffered.Reader.Buffered(); n > 0 {
+		c.early = make([]byte, n)
+		buffered.Read(c.early) // buffered bytes come at once
+	}
+	c.net, c.raw = nc, rawConn(nc)
+	nc.SetWriteDeadline(time.Now().Add(c.srv.opts.WriteTimeout))
+	c.deflate = c.srv.opts.Compression && acceptsDeflate(r.Header["Sec-Websocket-Extensions"])
+	c.ws, err = upgrader.Upgrade(takenOver{w, c}, plainHandshake(r, c.deflate), header)
+	if err != nil {
+		nc.Close()
+		c.lose(asgi.DisconnectError{Code: codeAbnormal, Reason: err.Error(), By: asgi.ByNetwork}, false)
+		return true, asgi.ErrClosed
+	}
+	nc.SetDeadline(time.Time{})
+	c.begin()
+	return true, nil
+}
+
+// checkAccept finds what the application got wrong.
+func checkAccept(r *http.Request, e asgi.WebSocketAccept) error {
+	if offered := subprotocols(r.Header); e.Subprotocol != "" && !slices.Contains(offered, e.Subprotocol) {
+		return fmt.Errorf("asgi/server: accept: the client did not offer the subprotocol %q: choose one of Scope.Subprotocols, %q, or none", e.Subprotocol, offered)
+	}
+	for name, values := range e.Header {
+		if !validToken(name) {
+			return fmt.Errorf("asgi/server: accept: %q is no header name: use letters, digits and hyphens", name)
+		}
+		switch http.CanonicalHeaderKey(name) {
+		case "Sec-Websocket-Protocol":
+			return fmt.Errorf("asgi/server: accept: the header has Sec-WebSocket-Protocol: set Subprotocol instead")
+		case "Sec-Websocket-Accept", "Sec-Websocket-Extensions", "Connection", "Upgrade", "Content-Length", "Transfer-Encoding":
+			return fmt.Errorf("asgi/server: accept: the header has %s: leave it out, the server sets it", name)
+		}
+		for _, v := range values {
+			if !validHeaderValue(v) {
+				return fmt.Errorf("asgi/server: accept: the header %s has a control character in its value %q: remove it", name, v)
+			}
+		}
+	}
+	return nil
+}
+
+// begin turns a handshake into a connection.
+func (c *conn) begin() {
+	limit := int64(c.srv.opts.MaxMessage)
+	if c.deflate && limit > 0 {
+		limit += limit/64 + 64 // what cannot be compressed grows a little; gather bounds what comes out
+	}
+	c.ws.SetReadLimit(limit)
+	c.ws.SetPingHandler(c.answerPing)
+	c.ws.SetCloseHandler(c.answerClose)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open = true
+	if c.srv.opts.PingInterval > 0 {
+		c.setTimerLocked(c.srv.opts.PingInterval)
+	}
+}
+
+// plainHandshake is what gorilla is to see of a request that has been checked.
+func plainHandshake(r *http.Request, deflate bool) *http.Request {
+	h := http.Header{
+		"Connection":            {"Upgrade"},
+		"Upgrade":               {"websocket"},
+		"Sec-Websocket-Version": {"13"},
+		"Sec-Websocket-Key":     r.Header["Sec-Websocket-Key"],
+	}
+	if deflate {
+		h["Sec-Websocket-Extensions"] = []string{"permessage-deflate"}
+	}
+	return &http.Request{Method: http.MethodGet, Header: h}
+}
+
+// takenOver is the ResponseWriter that gorilla upgrades: the connection is ours already, and a small reader replaces
+// net/http's 4 KiB.
+type takenOver struct {
+	http.ResponseWriter
+	c *conn
+}
+
+// Hijack implements [http.Hijacker].
+func (t takenOver) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	nc := (*transport)(t.c)
+	return nc, bufio.NewReadWriter(bufio.NewReaderSize(nc, readBuffer), bufio.NewWriterSize(nc, readBuffer)), nil
+}
+
+// noBuffers keeps gorilla from giving each connection a write buffer; it has no use for one.
+type noBuffers struct{}
+
+func (noBuffers) Get() any { return nil }
+func (noBuffers) Put(any)  {}
+
+// upgrader writes the 101. It decides nothing: plainHandshake has.
+var upgrader = websocket.Upgrader{
+	WriteBufferPool:   noBuffers{},
+	EnableCompression: true,
+	CheckOrigin:       func(*http.Request) bool { return true }, // checked before the application ran
+}

@@ -1,0 +1,210 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"go.uber.org/zap"
+
+	"github.com/tideway-go/tideway/asgi"
+)
+
+// lingerTime is how long a connection waits for the peer's half of the closing handshake.
+const lingerTime = 5 * time.Second
+
+// A conn is one WebSocket, from the handshake to the end. There may be very many that do nothing, so a field counts, and
+// timers, channels and buffers are made when they are needed.
+type conn struct {
+	srv    *Server
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	path   string // for the log
+
+	// Set once by the handshake, before open is.
+	net     net.Conn
+	raw     syscall.RawConn // nil where there is no descriptor to write to without blocking
+	ws      *websocket.Conn
+	deflate bool
+
+	// The reader's side: touched by whoever calls Receive, or by the goroutine that took over.
+	early     []byte // what net/http had read already
+	watch     observer
+	inbox     chan asgi.Event // non-nil once a goroutine has the reader's role
+	connected bool            // the connect event was given
+	delivered bool            // the disconnect event was given
+	readDone  bool            // gorilla can read no more
+
+	// reads is odd while somebody waits in a Read of the socket, and grows with each: the ping timer's sign of life.
+	reads atomic.Uint32
+
+	mu        sync.Mutex
+	hs        *handshake // nil once it is decided
+	open      bool       // accepted
+	returned  bool       // the application has
+	end       *asgi.DisconnectError
+	timer     *time.Timer // pings while open, then the limit on the application's farewell
+	tickReads uint32      // reads at the last tick
+	pinged    bool        // a ping is waiting for a sign of life
+
+	// The outbound side.
+	out     queue
+	pong    []byte        // only the latest waits
+	room    chan struct{} // closed when a full queue has room, or none will ever be
+	writing bool          // somebody writes: one at a time
+	queued  bool          // in the run queue
+	closing bool          // the close frame is in the queue: nothing comes after it
+	hangUp  bool          // both close frames are through, or no more is to come: close the socket when all is written
+	cut     bool          // the socket is closed
+}
+
+// run serves the connection on a goroutine of its own.
+func (c *conn) run(scope *asgi.Scope) {
+	defer c.srv.leave(c)
+	c.conclude(c.call(scope))
+}
+
+// finish records who ended the connection. The first one to say so is right.
+func (c *conn) finish(d asgi.DisconnectError) {
+	c.mu.Lock()
+	c.finishLocked(d)
+	c.mu.Unlock()
+}
+
+func (c *conn) finishLocked(d asgi.DisconnectError) {
+	if c.end != nil {
+		return
+	}
+	c.end = &d
+	if limit := c.srv.opts.AppCloseTimeout; limit > 0 && c.open {
+		if d.By == asgi.ByApp || d.By == asgi.ByServer {
+			limit += lingerTime // a Receive that waits hears of it when the peer has answered
+		}
+		c.setTimerLocked(limit)
+	} else if c.timer != nil {
+		c.timer.Stop()
+	}
+}
+
+// ended returns the end, or nil.
+func (c *conn) ended() *asgi.DisconnectError {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.end
+}
+
+// lose ends a connection that cannot go on: it forgets what was to be written, closes the socket and cancels ctx.
+// With reset the kernel forgets unsent bytes too, instead of keeping them for a peer that does not read.
+func (c *conn) lose(d asgi.DisconnectError, reset bool) {
+	c.mu.Lock()
+	c.finishLocked(d)
+	end := *c.end
+	first := !c.cut
+	c.cut = true
+	c.out.drop(&c.srv.entries)
+	c.pong = nil
+	c.wakeLocked()
+	c.mu.Unlock()
+	if first && c.net != nil {
+		if tcp, ok := c.net.(*net.TCPConn); ok && reset {
+			tcp.SetLinger(0)
+		}
+		c.net.Close()
+	}
+	c.cancel(end)
+}
+
+// close queues a close frame, unless there was one, and records the end. The peer has lingerTime to answer.
+func (c *conn) close(d asgi.DisconnectError) error {
+	c.mu.Lock()
+	if c.closing || c.cut {
+		c.mu.Unlock()
+		return asgi.ErrClosed
+	}
+	c.finishLocked(d)
+	c.pushCloseLocked(closeFrame(d.Code, d.Reason))
+	c.mu.Unlock()
+	c.net.SetReadDeadline(time.Now().Add(lingerTime))
+	return nil
+}
+
+// pushCloseLocked makes frame the last one.
+func (c *conn) pushCloseLocked(frame []byte) {
+	c.closing = true
+	c.out.push(&c.srv.entries, entry{body: frame})
+	c.scheduleLocked()
+}
+
+// protocolEnd fails the connection because of what the peer sent.
+func (c *conn) protocolEnd(code int, reason string) {
+	if c.close(asgi.DisconnectError{Code: code, Reason: reason, By: asgi.ByServer}) == nil {
+		c.logProtocolEnd(code, reason)
+	}
+}
+
+func (c *conn) logProtocolEnd(code int, reason string) {
+	c.srv.log.Warn("websocket: peer broke the protocol", zap.String("path", c.path), zap.Int("code", code), zap.String("reason", reason))
+}
+
+// conclude ends the connection after the application has returned.
+func (c *conn) conclude(err error) {
+	if c.refused(err) {
+		return
+	}
+	c.farewell(err)
+	c.flush()
+	if c.inbox != nil {
+		for range c.inbox {
+		}
+	}
+	if !c.readDone {
+		c.discard()
+	}
+	c.drain()
+	c.awaitWritten(c.srv.opts.WriteTimeout)
+	c.lose(asgi.DisconnectError{Code: codeAbnormal, By: asgi.ByNetwork}, false)
+}
+
+// farewell closes the connection as the application's result demands, unless it has ended already.
+func (c *conn) farewell(err error) {
+	c.mu.Lock()
+	c.returned = true
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	over := c.end != nil
+	c.mu.Unlock()
+	d := asgi.DisconnectError{Code: codeNormal, By: asgi.ByApp}
+	var chosen asgi.CloseError
+	switch {
+	case err == nil, errors.Is(err, asgi.ErrClosed), over && errors.Is(err, context.Canceled):
+	case errors.As(err, &chosen) && checkClose(chosen.Code, chosen.Reason) == nil:
+		d.Code, d.Reason = chosen.Code, chosen.Reason
+	default:
+		d.Code = codeInternal
+		c.logFailure(err)
+	}
+	if !over {
+		c.close(d)
+	}
+}
+
+func (c *conn) logFailure(err error) {
+	c.srv.log.Error("websocket: application failed", failure(c.path, err)...)
+}
+
+// call runs the application. A panic is an error like another, so no other connection notices.
+func (c *conn) call(scope *asgi.Scope) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &asgi.PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return c.srv.app.Serve(c.ctx, scope, c.receive, c.send)
+}

@@ -1,0 +1,53 @@
+package server
+
+import (
+	"net/http"
+	"strings"
+)
+
+// subprotocols are those that a client offers, in its order: all header lines, split at commas.
+func subprotocols(h http.Header) []string {
+	var list []string
+	for _, line := range h["Sec-Websocket-Protocol"] {
+		for p := range strings.SplitSeq(line, ",") {
+			if p = strings.TrimSpace(p); p != "" {
+				list = append(list, p)
+			}
+		}
+	}
+	return list
+}
+
+// hasToken looks for a token in comma-separated header lines, in any case.
+func hasToken(lines []string, token string) bool {
+	for _, line := range lines {
+		for part := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(part), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// validToken reports whether s may be a header's name (RFC 9110 section 5.6.2).
+func validToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		alnum := '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !alnum && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// validHeaderValue reports whether s has no control characters, which could end the header.
+func validHeaderValue(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7F {
+			return false
+		}
+	}
+	return true
+}

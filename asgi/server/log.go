@@ -1,0 +1,29 @@
+package server
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/tideway-go/tideway/asgi"
+)
+
+// defaultLogger writes warnings and errors to stderr. It is sampled: what peers can cause, they can cause often.
+func defaultLogger() *zap.Logger {
+	enc := zap.NewDevelopmentEncoderConfig()
+	core := zapcore.NewCore(zapcore.NewConsoleEncoder(enc), zapcore.Lock(os.Stderr), zap.WarnLevel)
+	return zap.New(zapcore.NewSamplerWithOptions(core, time.Second, 10, 100))
+}
+
+// failure is what a line about a failed application says, with the stack if it was a panic.
+func failure(path string, err error) []zap.Field {
+	fields := []zap.Field{zap.String("path", path), zap.Error(err)}
+	var p *asgi.PanicError
+	if errors.As(err, &p) {
+		fields = append(fields, zap.ByteString("stack", p.Stack))
+	}
+	return fields
+}

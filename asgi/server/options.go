@@ -1,0 +1,141 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Options configure a [Server]. The nil pointer and the zero value are ready for use: every limit has a safe default.
+// Where a comment says so, a negative value switches a limit off; think of the peer that was waiting for that.
+type Options struct {
+	// Addr is where [Server.Run] listens. Default "127.0.0.1:8000", which other machines cannot reach; ":8000" means
+	// every interface.
+	Addr string
+
+	// Logger gets one line for what is worth reading: a failed application, a refused origin, a peer that broke the
+	// protocol. It is also the logger of each scope ([asgi.LoggerKey]). Default: warnings and errors to stderr, thinned
+	// out when they flood. zap.NewNop() is silence.
+	Logger *zap.Logger
+
+	// Origins are the web sites whose pages may open a WebSocket here, besides the site that this server itself is.
+	// Browsers send cookies with a handshake from any page and have no same-origin rule for WebSockets, so a page on
+	// evil.example could talk to this server in the name of whoever looks at it (cross-site WebSocket hijacking). Only
+	// the Origin header tells. A request without one does not come from a browser and is let in.
+	//
+	// An entry is one of
+	//
+	//	"https://example.org:8443"  that scheme, host and port; without a port the scheme's own
+	//	"example.org"               that host, with any scheme and port: also a page that anybody on the way could change (http)
+	//	"example.org:8443"          that host and port, with any scheme
+	//	"*"                         any page on the Internet: only for services that use neither cookies nor the client's address
+	//
+	// Default: the Origin's host and port must be those of the request.
+	Origins []string
+
+	// RootPath is where a proxy or a mux has mounted the application, such as "/live". It is part of every path that the
+	// application sees. Default "".
+	RootPath string
+
+	// HeaderTimeout bounds the reading of a request's header, so that a peer that sends a byte now and then cannot hold a
+	// connection. Default 5 s; negative: off. It has an effect in Run and Serve.
+	HeaderTimeout time.Duration
+
+	// HandshakeTimeout is how long an application may think before it accepts or refuses a WebSocket. Then the client
+	// gets 503 and ctx ends. Default 5 s; negative: off.
+	HandshakeTimeout time.Duration
+
+	// MaxMessage is the size in bytes up to which a message is received, measured after decompression. A larger one
+	// closes the connection with 1009. Default 1 MiB; negative: off, and one peer can fill the memory.
+	MaxMessage int
+
+	// PingInterval is the silence after which the server asks whether the peer is still there. Default 20 s; negative: off,
+	// and a peer that vanished is noticed only when a write fails.
+	PingInterval time.Duration
+
+	// PingTimeout is how long the peer may take to give a sign of life, any byte at all, after a ping. Default 30 s.
+	PingTimeout time.Duration
+
+	// WriteTimeout is how long one write may take in all; a peer that does not read is cut off after it. Default 10 s.
+	WriteTimeout time.Duration
+
+	// AppCloseTimeout is how long an application may go on after its connection has ended. Then ctx is cancelled, the
+	// socket is cut and a line logged. Default 10 s; negative: off.
+	AppCloseTimeout time.Duration
+
+	// ShutdownWindow spreads the closes of a shutdown, so that the clients do not all come back at the same moment.
+	// Default 1 s; negative: all at once.
+	ShutdownWindow time.Duration
+
+	// QueueSize bounds the bytes that wait to be written to one WebSocket. An empty queue takes any one message. A full
+	// one makes Send wait. Default 1 MiB.
+	QueueSize int
+
+	// Compression offers permessage-deflate (RFC 7692) without context takeover. Default off: each compressor
+	// takes about a megabyte while it works, short messages hardly shrink, and where a message holds a secret beside text
+	// that an attacker chose, its compressed length tells the secret bit by bit (as in CRIME and BREACH).
+	Compression bool
+}
+
+// Defaults of Options.
+const (
+	defaultAddr             = "127.0.0.1:8000"
+	defaultHeaderTimeout    = 5 * time.Second
+	defaultHandshakeTimeout = 5 * time.Second
+	defaultMaxMessage       = 1 << 20
+	defaultPingInterval     = 20 * time.Second
+	defaultPingTimeout      = 30 * time.Second
+	defaultWriteTimeout     = 10 * time.Second
+	defaultAppCloseTimeout  = 10 * time.Second
+	defaultShutdownWindow   = time.Second
+	defaultQueueSize        = 1 << 20
+)
+
+// resolve returns a copy with the defaults filled in, in which zero means off. It panics on nonsense.
+func (o *Options) resolve() Options {
+	var r Options
+	if o != nil {
+		r = *o
+	}
+	if r.Addr == "" {
+		r.Addr = defaultAddr
+	}
+	if r.Logger == nil {
+		r.Logger = defaultLogger()
+	}
+	if r.RootPath != "" && (r.RootPath[0] != '/' || strings.HasSuffix(r.RootPath, "/")) {
+		panic(fmt.Sprintf("asgi/server: New: Options.RootPath is %q: write \"\", or a path that begins with a slash and ends without one, such as \"/live\"", r.RootPath))
+	}
+	orOff(&r.HeaderTimeout, defaultHeaderTimeout)
+	orOff(&r.HandshakeTimeout, defaultHandshakeTimeout)
+	orOff(&r.MaxMessage, defaultMaxMessage)
+	orOff(&r.PingInterval, defaultPingInterval)
+	orOff(&r.AppCloseTimeout, defaultAppCloseTimeout)
+	orOff(&r.ShutdownWindow, defaultShutdownWindow)
+	mustPositive("PingTimeout", &r.PingTimeout, defaultPingTimeout)
+	mustPositive("WriteTimeout", &r.WriteTimeout, defaultWriteTimeout)
+	mustPositive("QueueSize", &r.QueueSize, defaultQueueSize)
+	return r
+}
+
+// orOff fills in a default, and makes zero of a negative value.
+func orOff[T int | time.Duration](v *T, standard T) {
+	switch {
+	case *v == 0:
+		*v = standard
+	case *v < 0:
+		*v = 0
+	}
+}
+
+// mustPositive fills in the default of a limit that cannot be switched off.
+func mustPositive[T int | time.Duration](name string, v *T, standard T) {
+	if *v < 0 {
+		panic(fmt.Sprintf("asgi/server: New: Options.%s is %v: it cannot be off; leave it out for the default, %v", name, *v, standard))
+	}
+	if *v == 0 {
+		*v = standard
+	}
+}

@@ -1,0 +1,65 @@
+package server
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tideway-go/tideway/asgi"
+)
+
+// setTimerLocked starts the connection's only timer anew.
+func (c *conn) setTimerLocked(d time.Duration) {
+	if c.timer == nil {
+		c.timer = time.AfterFunc(d, c.tick)
+		return
+	}
+	c.timer.Reset(d)
+}
+
+// pingFrame is shared: it has no payload, because any byte from the peer is sign of life enough.
+var pingFrame = []byte{bitFin | opPing, 0}
+
+// tick asks for a sign of life, or notices that none has come. c.reads is odd while somebody waits in a Read of the
+// socket and grows with each Read, so an odd number that stays the same is a silence, and an even one means that
+// nobody listens: then the clock stands still.
+func (c *conn) tick() {
+	c.mu.Lock()
+	if c.end != nil {
+		c.mu.Unlock()
+		c.overdue()
+		return
+	}
+	reads := c.reads.Load()
+	silent := reads == c.tickReads && reads%2 == 1
+	c.tickReads = reads
+	switch {
+	case !silent:
+		c.pinged = false
+		c.setTimerLocked(c.srv.opts.PingInterval)
+	case !c.pinged:
+		c.pinged = true
+		c.out.push(&c.srv.entries, entry{body: pingFrame})
+		c.scheduleLocked()
+		c.setTimerLocked(c.srv.opts.PingTimeout)
+	default:
+		c.mu.Unlock()
+		c.lose(asgi.DisconnectError{Code: codeAbnormal, Reason: "the peer did not answer a ping", By: asgi.ByServer}, true)
+		return
+	}
+	c.mu.Unlock()
+}
+
+// overdue cuts a connection whose application goes on long after the end.
+func (c *conn) overdue() {
+	c.mu.Lock()
+	if c.returned {
+		c.mu.Unlock()
+		return
+	}
+	end := *c.end
+	c.mu.Unlock()
+	c.srv.log.Warn("websocket: application still runs though the connection has ended", zap.String("path", c.path), zap.Error(end),
+		zap.Duration("limit", c.srv.opts.AppCloseTimeout))
+	c.lose(end, true)
+}

@@ -1,0 +1,263 @@
+package server
+
+import (
+	"compress/flate"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/tideway-go/tideway/asgi"
+)
+
+// receive is the connection's asgi.Receive. With the connection's own ctx it reads on the caller's goroutine. gorilla's
+// read errors are final, so a read cannot be given up: before it obeys another ctx, a goroutine takes the reader's role, and
+// keeps it.
+func (c *conn) receive(ctx context.Context) (asgi.Event, error) {
+	if !c.connected {
+		c.connected = true
+		return asgi.WebSocketConnect{}, nil
+	}
+	if c.delivered {
+		return nil, asgi.ErrClosed
+	}
+	if err := c.awaitDecision(ctx); err != nil {
+		return nil, err
+	}
+	if c.inbox == nil {
+		if ctx == c.ctx || ctx.Done() == nil || ctx.Done() == c.ctx.Done() {
+			ev, last := c.next()
+			c.delivered = last
+			return ev, nil
+		}
+		c.inbox = make(chan asgi.Event)
+		c.srv.helpers.Go(c.readAll)
+	}
+	var ev asgi.Event
+	select {
+	case ev = <-c.inbox:
+	default:
+		c.flush()
+		select {
+		case ev = <-c.inbox:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	_, c.delivered = ev.(asgi.WebSocketDisconnect)
+	return ev, nil
+}
+
+// readAll is the goroutine that has the reader's role. Closing the inbox hands it back.
+func (c *conn) readAll() {
+	defer close(c.inbox)
+	for {
+		ev, last := c.next()
+		c.inbox <- ev // taken by receive, or by conclude once the application has returned
+		if last {
+			return
+		}
+	}
+}
+
+// next waits for the next event, and reports whether it is the last.
+func (c *conn) next() (ev asgi.Event, last bool) {
+	for c.ended() == nil {
+		frame, err := c.readMessage()
+		if err != nil {
+			c.readFailed(err)
+			break
+		}
+		if c.ended() == nil { // else it came too late
+			return asgi.WebSocketReceive{Frame: frame}, false
+		}
+	}
+	return disconnectEvent(*c.ended()), true
+}
+
+var (
+	errNotText = errors.New("text message is not UTF-8")
+	errTooBig  = errors.New("message is larger than the limit")
+)
+
+// smallScratch and bigScratch are the sizes of buffers that messages are gathered in. Most fit the first, with room for
+// the read that finds the end.
+const (
+	smallScratch = 16<<10 + 512
+	bigScratch   = 64 << 10
+)
+
+// readMessage reads one whole message. The frame's bytes are a copy of the exact size.
+func (c *conn) readMessage() (asgi.Frame, error) {
+	kind, r, err := c.ws.NextReader()
+	if err != nil {
+		return asgi.Frame{}, err
+	}
+	scratch, _ := c.srv.scratch.Get().(*[]byte)
+	if scratch == nil {
+		b := make([]byte, smallScratch)
+		scratch = &b
+	}
+	b, err := c.gather((*scratch)[:0], r, kind == websocket.TextMessage)
+	f := asgi.Frame{Binary: kind == websocket.BinaryMessage}
+	if err == nil {
+		f.Data = append([]byte{}, b...)
+	}
+	if cap(b) <= bigScratch {
+		*scratch = b[:cap(b)]
+	}
+	c.srv.scratch.Put(scratch)
+	return f, err
+}
+
+// gather appends the message to b, checking text and size as the bytes come.
+func (c *conn) gather(b []byte, r io.Reader, text bool) ([]byte, error) {
+	var check textCheck
+	limit := c.srv.opts.MaxMessage
+	for {
+		if len(b) == cap(b) {
+			b = append(make([]byte, 0, max(2*cap(b), bigScratch)), b...)
+		}
+		n, err := r.Read(b[len(b):cap(b)])
+		piece := b[len(b) : len(b)+n]
+		b = b[:len(b)+n]
+		if limit > 0 && len(b) > limit {
+			return b, errTooBig
+		}
+		if text && !check.write(piece) {
+			return b, errNotText
+		}
+		if err == io.EOF {
+			if text && !check.done() {
+				return b, errNotText
+			}
+			return b, nil
+		}
+		if err != nil {
+			return b, err
+		}
+	}
+}
+
+// readFailed makes an end of a read error.
+func (c *conn) readFailed(err error) {
+	c.readDone = true
+	var closed *websocket.CloseError
+	switch {
+	case errors.As(err, &closed) && closed.Code != codeAbnormal:
+		c.peerClosed()
+	case errors.Is(err, errNotText):
+		c.protocolEnd(codeInvalidData, err.Error())
+	case errors.Is(err, errTooBig), errors.Is(err, websocket.ErrReadLimit):
+		c.protocolEnd(codeTooBig, errTooBig.Error())
+	case errors.Is(err, errReservedBit), errors.Is(err, errHalfCode):
+		c.protocolEnd(codeProtocol, err.Error())
+	case c.ended() != nil: // we closed first and the peer did not answer, or gorilla has written why
+	case isInflateError(err):
+		c.protocolEnd(codeInvalidData, "message does not inflate: "+err.Error())
+	default:
+		c.lose(asgi.DisconnectError{Code: codeAbnormal, Reason: lostReason(err), By: asgi.ByNetwork}, false)
+	}
+}
+
+// isInflateError reports whether a compressed message was at fault, and not the connection: that is a CloseError 1006
+// to gorilla, not a bare unexpected end.
+func isInflateError(err error) bool {
+	var corrupt flate.CorruptInputError
+	return errors.As(err, &corrupt) || err == io.ErrUnexpectedEOF
+}
+
+// lostReason says in a word how a connection was lost.
+func lostReason(err error) string {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || websocket.IsCloseError(err, codeAbnormal) {
+		return "connection lost"
+	}
+	return err.Error()
+}
+
+// peerClosed notes that the peer's close frame has come. Ours is in the queue then: either it was first, or the close
+// handler has queued the answer. RFC 6455 section 7.1.1 lets the server close the socket.
+func (c *conn) peerClosed() {
+	c.mu.Lock()
+	c.hangUp = true
+	c.mu.Unlock()
+	c.flush()
+}
+
+// drain lets a peer that broke the protocol read our close frame: closing a socket with unread bytes in it would reset
+// it, and the frame might be lost. It reads until the peer is gone or the time is over.
+func (c *conn) drain() {
+	c.mu.Lock()
+	done := c.cut || c.hangUp
+	c.mu.Unlock()
+	if done {
+		return
+	}
+	c.flush()
+	c.net.SetReadDeadline(time.Now().Add(lingerTime))
+	if half, ok := c.net.(interface{ CloseWrite() error }); ok {
+		c.awaitWritten(lingerTime)
+		half.CloseWrite()
+	}
+	var b [512]byte
+	for {
+		if _, err := c.net.Read(b[:]); err != nil {
+			return
+		}
+	}
+}
+
+// discard reads on after the close, until the peer's close frame has come or the time is over.
+func (c *conn) discard() {
+	for {
+		if _, _, err := c.ws.NextReader(); err != nil {
+			c.readFailed(err)
+			return
+		}
+	}
+}
+
+// transport is what gorilla takes for the network connection.
+type transport conn
+
+// Read hands gorilla the next bytes. A Read of the socket means that no input is left in a buffer, so what handlers
+// held back is written first: the answers to a burst of messages leave in one write.
+func (t *transport) Read(p []byte) (int, error) {
+	c := (*conn)(t)
+	n, err := 0, error(nil)
+	if len(c.early) > 0 {
+		n = copy(p, c.early)
+		if c.early = c.early[n:]; len(c.early) == 0 {
+			c.early = nil
+		}
+	} else {
+		c.flush()
+		c.reads.Add(1)
+		n, err = c.net.Read(p)
+		c.reads.Add(1)
+	}
+	if k, violation := c.watch.observe(p[:n]); violation != nil {
+		return k, violation
+	}
+	return n, err
+}
+
+// Write takes gorilla's own frames, which answer what the peer did wrong; the handshake's response went before.
+func (t *transport) Write(p []byte) (int, error) {
+	c := (*conn)(t)
+	if !c.open {
+		return c.net.Write(p)
+	}
+	c.control(p)
+	return len(p), nil
+}
+
+func (t *transport) Close() error                       { return t.net.Close() }
+func (t *transport) LocalAddr() net.Addr                { return t.net.LocalAddr() }
+func (t *transport) RemoteAddr() net.Addr               { return t.net.RemoteAddr() }
+func (t *transport) SetDeadline(d time.Time) error      { return t.net.SetDeadline(d) }
+func (t *transport) SetReadDeadline(d time.Time) error  { return t.net.SetReadDeadline(d) }
+func (t *transport) SetWriteDeadline(d time.Time) error { return nil } // writes belong to the queue

@@ -1,0 +1,147 @@
+package server
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"runtime"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/tideway-go/tideway/asgi"
+)
+
+// A Server serves one application. Make it with [New]; it must not be copied.
+//
+// It is an [http.Handler], so that it can be mounted in any mux behind any net/http middleware; or it listens by itself:
+// [Server.Run], [Server.Serve].
+type Server struct {
+	app     asgi.App
+	opts    Options
+	log     *zap.Logger
+	origins origins
+	http    asgi.Handler
+	state   map[string]any // what the application left at startup; not written afterwards
+
+	entries  sync.Pool // *entryList
+	scratch  sync.Pool // *[]byte
+	writers  writerPool
+	deflate  deflater
+	flushers *flushers
+	helpers  sync.WaitGroup // goroutines that connections start
+
+	closing chan struct{} // closed when the shutdown begins
+
+	mu    sync.Mutex
+	conns map[*conn]struct{}
+	idle  chan struct{} // closed when the last connection has gone; made on demand
+	down  bool          // closing is closed
+}
+
+// New makes a Server of an application. Nil options are the defaults. It panics, naming the line to change, when app is
+// nil or an option is nonsense.
+func New(app asgi.App, opts *Options) *Server {
+	if app == nil {
+		panic("asgi/server: New: app is nil: pass the application as the first argument")
+	}
+	s := &Server{
+		app:     app,
+		opts:    opts.resolve(),
+		closing: make(chan struct{}),
+		conns:   map[*conn]struct{}{},
+	}
+	s.log = s.opts.Logger
+	s.origins = parseOrigins(s.opts.Origins)
+	s.flushers = newFlushers(runtime.GOMAXPROCS(0), &s.writers)
+	s.http = asgi.Handler{App: app, Derive: s.httpScope, OnError: s.httpError}
+	return s
+}
+
+// ServeHTTP serves one request. For a WebSocket it returns after the handshake: [Server.Shutdown] waits for the sockets,
+// which http.Server.Shutdown does not, and the request's context ends with ServeHTTP while its values stay in the scope.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !isUpgrade(r) {
+		s.http.ServeHTTP(w, r)
+		return
+	}
+	if status, problem := s.checkRequest(r); status != 0 {
+		s.reject(w, r, status, problem)
+		return
+	}
+	c := s.join(r)
+	if c == nil {
+		http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
+		return
+	}
+	go c.run(s.websocketScope(r))
+	c.negotiate(w, r)
+}
+
+// join makes a connection, or nil during a shutdown.
+func (s *Server) join(r *http.Request) *conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down {
+		return nil
+	}
+	if len(s.conns) == 0 {
+		s.flushers.rest(false)
+	}
+	c := &conn{srv: s, path: r.URL.Path, hs: newHandshake()}
+	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(r.Context()))
+	s.conns[c] = struct{}{}
+	return c
+}
+
+// leave forgets a connection whose goroutine ends.
+func (s *Server) leave(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	if len(s.conns) > 0 {
+		return
+	}
+	s.flushers.rest(true)
+	if s.idle != nil {
+		close(s.idle)
+		s.idle = nil
+	}
+}
+
+// websocketScope describes a handshake.
+func (s *Server) websocketScope(r *http.Request) *asgi.Scope {
+	f := asgi.FieldsOf(r)
+	f.Type, f.Method = asgi.WebSocket, ""
+	f.Scheme = map[string]string{"http": "ws", "https": "wss"}[f.Scheme]
+	f.Subprotocols = subprotocols(r.Header)
+	f.Extensions = websocketExtensions
+	f.State = s.state
+	s.mount(&f)
+	return asgi.LoggerKey.With(asgi.NewScope(f), s.log)
+}
+
+var websocketExtensions = map[string]map[string]any{"websocket.http.response": {}, "websocket.flush": {}}
+
+// httpScope adds to an HTTP scope what only this server knows.
+func (s *Server) httpScope(scope *asgi.Scope) *asgi.Scope {
+	scope = scope.Derive(func(f *asgi.Fields) {
+		f.State = maps.Clone(s.state)
+		s.mount(f)
+	})
+	return asgi.LoggerKey.With(scope, s.log)
+}
+
+// mount puts Options.RootPath in front.
+func (s *Server) mount(f *asgi.Fields) {
+	if s.opts.RootPath != "" {
+		f.RootPath = s.opts.RootPath + f.RootPath
+		f.Path = s.opts.RootPath + f.Path
+		f.RawPath = s.opts.RootPath + f.RawPath
+	}
+}
+
+// httpError is the one line about a failed HTTP application.
+func (s *Server) httpError(scope *asgi.Scope, err error) {
+	s.log.Error("http: application failed", failure(scope.Path(), err)...)
+}
