@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/layers"
+	"go.uber.org/zap"
 )
 
 // Options change what an app sees of its client, and the limits of the server and of the test. Nil and the zero value
@@ -41,6 +43,12 @@ type Options struct {
 	//
 	// Functions of several layers of Options run from the Site's outwards.
 	Scope func(*asgi.Scope) *asgi.Scope
+
+	// Layer is the channel layer in each scope, under consumers.LayerKey. Default: a memlayer that the Site makes, and
+	// closes at the end. One that is given here is closed by whoever made it.
+	Layer *layers.Layer
+	// Logger is the logger in each scope, under [asgi.LoggerKey]. Default: the log of the test.
+	Logger *zap.Logger
 
 	// Timeout is how long an expectation waits, and the end of the test for what still runs. Default 5 s.
 	Timeout time.Duration
@@ -84,6 +92,8 @@ func (o *Options) over(below Options) Options {
 	if o.Scope != nil {
 		m.Scope = chain(below.Scope, o.Scope)
 	}
+	set(&m.Layer, o.Layer)
+	set(&m.Logger, o.Logger)
 	set(&m.Scheme, o.Scheme)
 	set(&m.Host, o.Host)
 	set(&m.HTTPVersion, o.HTTPVersion)

@@ -3,11 +3,12 @@ package asgitest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/layers/memlayer"
 )
 
 // A Site is an app under test, with the server that runs it. Its methods may be called from any goroutine as far as
@@ -22,10 +23,12 @@ type core struct {
 	t   testing.TB
 	app asgi.App // with what this package puts around it
 
-	mu    sync.Mutex
-	count int    // of runs, to tell them apart
-	runs  []*run // in the order in which they began
-	over  bool   // t must not be used any more, and nothing may begin
+	mu       sync.Mutex
+	count    int            // of runs, to tell them apart
+	runs     []*run         // in the order in which they began
+	state    map[string]any // from Startup
+	lifespan *Raw           // from Startup
+	over     bool           // t must not be used any more, and nothing may begin
 }
 
 // New makes a Site of app. It registers a cleanup that ends what the Site has started, waits for it and fails the test
@@ -36,6 +39,8 @@ func New(t testing.TB, app asgi.App) *Site {
 		t.Fatalf("asgitest: New: the app is nil: pass the application under test")
 	}
 	s := &Site{core: &core{t: t, app: app}, options: defaults}
+	s.options.Layer = memlayer.New(nil)
+	s.options.Logger = s.logger()
 	t.Cleanup(func() {
 		t.Helper()
 		s.end()
@@ -72,16 +77,48 @@ func (c *core) errorf(format string, args ...any) {
 	}
 }
 
-// end cuts what still runs, waits for it, and reports what does not end and what failed unseen.
+// startState is the state that a new scope begins with.
+func (s *Site) startState() map[string]any {
+	if s.options.State != nil {
+		return s.options.State
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// end cuts what still runs, waits for it, and reports what does not end and what failed unseen. The lifespan, if there
+// is one, ends after the connections, and the layer last.
 func (s *Site) end() {
 	s.t.Helper()
 	s.mu.Lock()
 	runs := s.runs
 	s.mu.Unlock()
+	if s.lifespan != nil {
+		runs = slices.DeleteFunc(slices.Clone(runs), func(r *run) bool { return r == s.lifespan.run })
+	}
+	s.finish(runs...)
+	if s.lifespan != nil {
+		s.shutdown()
+		s.finish(s.lifespan.run)
+	}
+	ctx, cancel := s.limit()
+	defer cancel()
+	if err := s.options.Layer.Close(ctx); err != nil {
+		s.t.Errorf("asgitest: close the layer: %v", err)
+	}
+	s.mu.Lock()
+	s.over = true
+	s.mu.Unlock()
+}
+
+// finish cuts runs, the youngest first, and waits for all of them.
+func (s *Site) finish(runs ...*run) {
+	s.t.Helper()
 	for i := len(runs) - 1; i >= 0; i-- {
 		runs[i].cut()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.options.Timeout)
+	ctx, cancel := s.limit()
 	defer cancel()
 	for _, r := range runs {
 		select {
@@ -94,14 +131,9 @@ func (s *Site) end() {
 				r.name, s.options.Timeout, stacks(r.label))
 		}
 	}
-	s.mu.Lock()
-	s.over = true
-	s.mu.Unlock()
 }
 
-// limit is a ctx for one expectation.
+// limit is a ctx for one wait.
 func (s *Site) limit() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), s.timeout())
+	return context.WithTimeout(context.Background(), s.options.Timeout)
 }
-
-func (s *Site) timeout() time.Duration { return s.options.Timeout }

@@ -75,7 +75,7 @@ func (s *Site) scope(typ, method, raw string) (*asgi.Scope, error) {
 	f := asgi.Fields{
 		Type: typ, Method: strings.ToUpper(method), Scheme: scheme, HTTPVersion: o.HTTPVersion,
 		Host: host, Path: o.RootPath + u.Path, RawPath: o.RootPath + u.EscapedPath(), RawQuery: rawQuery(u.RawQuery),
-		RootPath: o.RootPath, Header: header, Client: o.Client, Server: o.Server, State: o.State, Context: o.Context,
+		RootPath: o.RootPath, Header: header, Client: o.Client, Server: o.Server, State: s.startState(), Context: o.Context,
 		Extensions: extensions(typ),
 	}
 	if typ == asgi.WebSocket {
@@ -85,7 +85,7 @@ func (s *Site) scope(typ, method, raw string) (*asgi.Scope, error) {
 	if o.Scope != nil {
 		scope = o.Scope(scope)
 	}
-	return scope, nil
+	return s.equip(scope), nil
 }
 
 // schemeFor chooses the scheme of a scope: what the options say, else what the URL says, in the words of the protocol.
