@@ -1,0 +1,127 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// TestBrowser drives the page in Chromium: what people see, not what the socket carries.
+func TestBrowser(t *testing.T) {
+	browser := startBrowser(t)
+	site := startSite(t, "127.0.0.1:0")
+
+	t.Run("a room hears, another does not", func(t *testing.T) {
+		ann, bob, eve := openTab(t, browser), openTab(t, browser), openTab(t, browser)
+		ann.enter(site.url+"/lobby/", "Ann")
+		bob.enter(site.url+"/lobby/", "Bob")
+		eve.enter(site.url+"/elsewhere/", "Eve")
+		ann.say("hello Bob")
+		for _, member := range []*tab{ann, bob} {
+			member.hears("hello Bob")
+			if got := member.text("#log li:last-child .who"); got != "Ann" {
+				t.Errorf("the speaker is shown as %q, want Ann", got)
+			}
+			if got := member.text("#log li:last-child time"); got == "" {
+				t.Error("the time is not shown")
+			}
+		}
+		bob.say("hello Ann")
+		ann.hears("hello Ann")
+		eve.say("marker")
+		eve.hears("marker")
+		if n := eve.count("#log li"); n != 1 {
+			t.Errorf("the other room shows %d messages, want its own one", n)
+		}
+	})
+
+	t.Run("the lobby leads to a room", func(t *testing.T) {
+		ann := openTab(t, browser)
+		ann.do(
+			chromedp.Navigate(site.url+"/"),
+			chromedp.WaitVisible(chromedp.ID("join")),
+			chromedp.SetValue(chromedp.ID("join-name"), "Ann"),
+			chromedp.SetValue(chromedp.ID("join-room"), "garden"),
+			chromedp.Click(chromedp.CSS("#join button")),
+			chromedp.WaitVisible(chromedp.ID("room")),
+		)
+		ann.connected()
+		if got := ann.text("#room-name"); got != "garden" {
+			t.Errorf("the room is %q, want garden", got)
+		}
+		ann.say("by the form")
+		ann.hears("by the form")
+		if got := ann.text("#log li:last-child .who"); got != "Ann" {
+			t.Errorf("the speaker is shown as %q, want Ann", got)
+		}
+	})
+
+	t.Run("markup is text", func(t *testing.T) {
+		const markup = `<img src=x onerror="document.title='run'"><b>bold</b><script>document.title='run'</script>`
+		ann := openTab(t, browser)
+		ann.enter(site.url+"/markup/", `<i>Ann</i>`)
+		ann.say(markup)
+		ann.hears(markup)
+		if n := ann.count("#log img, #log b, #log i, #log script"); n != 0 {
+			t.Errorf("markup made %d elements", n)
+		}
+		if got := ann.text("#log .who"); got != "<i>Ann</i>" {
+			t.Errorf("the name is shown as %q", got)
+		}
+	})
+
+	t.Run("a refused message comes back", func(t *testing.T) {
+		ann := openTab(t, browser)
+		ann.enter(site.url+"/long/", "Ann")
+		ann.say(strings.Repeat("long ", 600) + ".")
+		ann.noticed()
+		if n := len(ann.typed()); n != 3001 {
+			t.Errorf("the input holds %d characters, want the 3001 that were typed", n)
+		}
+	})
+
+	t.Run("the page comes back by itself", func(t *testing.T) {
+		first := startSite(t, "127.0.0.1:0")
+		ann := openTab(t, browser)
+		ann.enter(first.url+"/lobby/", "Ann")
+		ann.say("before")
+		ann.hears("before")
+		ann.do(chromedp.SendKeys(message, "half a sent"))
+		first.stop()
+		ann.until(`!document.querySelector("#status").textContent.startsWith("connected")`)
+		ann.do(chromedp.SendKeys(message, "ence\n"))
+		ann.noticed()
+		startSite(t, first.addr)
+		ann.connected()
+		if got := ann.typed(); got != "half a sentence" {
+			t.Errorf("the input holds %q, want what was typed", got)
+		}
+		ann.do(chromedp.Click(send))
+		ann.hears("half a sentence")
+		if n := ann.count("#log li"); n != 2 {
+			t.Errorf("the log shows %d messages, want 2", n)
+		}
+	})
+
+	t.Run("a reload keeps what was typed", func(t *testing.T) {
+		ann := openTab(t, browser)
+		ann.enter(site.url+"/draft/", "Ann")
+		ann.do(chromedp.SendKeys(message, "not yet said"), chromedp.Reload())
+		ann.connected()
+		if got := ann.typed(); got != "not yet said" {
+			t.Errorf("the input holds %q, want what was typed", got)
+		}
+	})
+
+	t.Run("the page fits a phone", func(t *testing.T) {
+		ann := openTab(t, browser)
+		ann.do(chromedp.EmulateViewport(375, 667, chromedp.EmulateMobile), chromedp.Navigate(site.url+"/"))
+		ann.fits("the lobby")
+		ann.enter(site.url+"/phone/", strings.Repeat("name", 10))
+		word := strings.Repeat("unbroken", 20)
+		ann.say(word)
+		ann.hears(word)
+		ann.fits("a room")
+	})
+}

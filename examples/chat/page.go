@@ -1,0 +1,51 @@
+package main
+
+import (
+	"embed"
+	"io/fs"
+	"net/http"
+	"regexp"
+)
+
+// files are the page: one HTML for the lobby and for every room, its style, its script, its icon.
+//
+//go:embed page
+var files embed.FS
+
+// policy lets the page use what comes from here, and nothing else: no other host, no inline script or style, no frame
+// around it.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+
+// roomName is what {room:slug} matches in the route of the socket.
+var roomName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// pages serves the lobby at /, a room at /ROOM/ and their files below /static/.
+func pages() http.Handler {
+	page, err := fs.Sub(files, "page")
+	if err != nil {
+		panic(err) // the directory is named in the line above
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFileFS(w, r, page, "index.html")
+	})
+	mux.HandleFunc("GET /{room}/{$}", func(w http.ResponseWriter, r *http.Request) {
+		if !roomName.MatchString(r.PathValue("room")) {
+			http.Error(w, "A room has a name of letters, digits, hyphens and underscores, at most 64.", http.StatusNotFound)
+			return
+		}
+		http.ServeFileFS(w, r, page, "index.html")
+	})
+	mux.HandleFunc("GET /static/{file}", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFileFS(w, r, page, r.PathValue("file"))
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-cache")
+		mux.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,35 @@
+// Command echo sends every message back, text as text and bytes as bytes. It is the smallest server there is:
+//
+//	go run ./examples/echo
+//
+// listens at ws://127.0.0.1:8000, at every path.
+package main
+
+import (
+	"context"
+	"log"
+	"os"
+	"os/signal"
+
+	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/asgi/server"
+	"github.com/tideway-go/tideway/consumers"
+)
+
+// echo has no state: one connection is like another.
+type echo struct{}
+
+func (*echo) frame(ctx context.Context, c *consumers.Conn, f asgi.Frame) error {
+	return c.SendFrame(ctx, f)
+}
+
+// Echo is one connection. It has a handler for whole messages and accepts whoever comes.
+var Echo = consumers.AsyncWebsocketConsumer[echo]{Frame: (*echo).frame}.App()
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := server.New(Echo, nil).Run(ctx); err != nil {
+		log.Fatal(err)
+	}
+}
