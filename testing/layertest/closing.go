@@ -1,0 +1,162 @@
+package layertest
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/tideway-go/tideway/layers"
+)
+
+var closing = rule{
+	number:  16,
+	promise: "Close(ctx) first sends what is buffered, or says what it could not; after it everything is ErrClosed; nothing leaks",
+	checks: []check{
+		{name: "what was sent before Close arrives", cluster: true, run: sentBeforeClose},
+		{name: "a Receive that waits ends with ErrClosed", run: receiveEnds},
+		{name: "every method returns ErrClosed after Close", run: allClosed},
+		{name: "the members of a closed instance are gone and the others go on", cluster: true, run: othersGoOn},
+		{name: "no goroutine is left", run: noGoroutine},
+	},
+}
+
+func sentBeforeClose(t *trial) {
+	t.start(layers.Options{Capacity: 1000})
+	m := t.mailbox(1)
+	t.join("room", m)
+	t.groupSend(t.node(0), "room", until(200)...)
+	t.must(t.node(0).Close(t.ctx()), "Close")
+	m.exactly(t.node(2), "200 messages that were sent before Close", until(200)...)
+}
+
+func receiveEnds(t *trial) {
+	t.start(layers.Options{})
+	members := []*member{t.mailbox(0)}
+	if !t.b.Exceptions.NoQueues {
+		members = append(members, t.queue(0, "jobs"))
+	}
+	ended := make(chan error, len(members))
+	for _, m := range members {
+		ctx := t.ctx()
+		go func() { // ends with the layer, or with ctx; waited for below
+			_, err := m.next(ctx)
+			ended <- err
+		}()
+	}
+	t.must(t.node(0).Close(t.ctx()), "Close")
+	for range members {
+		t.mustBe(<-ended, layers.ErrClosed, "a Receive that waited during Close")
+	}
+}
+
+func allClosed(t *trial) {
+	t.start(layers.Options{})
+	n, m := t.node(0), t.mailbox(0)
+	t.must(n.Close(t.ctx()), "Close")
+	ctx, msg := t.ctx(), noteType.With(note{})
+	for method, call := range map[string]func() error{
+		"NewChannel":       func() error { _, err := n.NewChannel(ctx); return err },
+		"Listen":           func() error { _, err := n.Listen(ctx, newInbox(-1)); return err },
+		"EndChannel":       func() error { return n.EndChannel(ctx, m.channel) },
+		"Receive":          func() error { _, err := n.Receive(ctx, m.channel); return err },
+		"Receive of queue": func() error { _, err := n.Receive(ctx, "jobs"); return err },
+		"Send":             func() error { return n.Send(ctx, m.channel, msg) },
+		"Send to queue":    func() error { return n.Send(ctx, "jobs", msg) },
+		"GroupAdd":         func() error { return n.GroupAdd(ctx, "room", m.channel) },
+		"GroupDiscard":     func() error { return n.GroupDiscard(ctx, "room", m.channel) },
+		"GroupSend":        func() error { return n.GroupSend(ctx, "room", msg) },
+		"Flush":            func() error { return n.Flush(ctx) },
+	} {
+		t.mustBe(t.returns(call, "%s after Close", method), layers.ErrClosed, "%s after Close", method)
+	}
+	if err := n.Close(ctx); err != nil && !errors.Is(err, layers.ErrClosed) {
+		t.brokenf("Close for the second time: got %s", quoted(err))
+	}
+}
+
+func othersGoOn(t *trial) {
+	t.start(layers.Options{})
+	gone, in, stays := t.mailbox(0), t.listener(0), t.mailbox(1)
+	t.join("room", gone, in, stays)
+	t.must(t.node(0).Close(t.ctx()), "Close")
+	t.groupSend(t.node(2), "room", 1)
+	stays.exactly(t.node(2), "a member of an instance that goes on", 1)
+	if n := in.inbox.count(); n > 0 {
+		t.brokenf("an Inbox of a closed instance was given %d messages", n)
+	}
+}
+
+// noGoroutine uses the instances, closes them, lets the harness clean up, and demands that every goroutine that began
+// meanwhile has ended.
+func noGoroutine(t *trial) {
+	before := goroutines()
+	func() {
+		harness := &scope{TB: t.tb}
+		defer harness.end()
+		inner := &trial{tb: harness, b: t.b, rule: t.rule, n: t.n}
+		inner.start(layers.Options{})
+		for _, k := range kinds {
+			m := k.open(inner, 1)
+			inner.join(k.name, m)
+			inner.groupSend(inner.node(0), k.name, 1)
+			inner.send(inner.node(2), m.channel, 2)
+		}
+		if !t.b.Exceptions.NoQueues {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			_, _ = inner.node(0).Receive(ctx, "jobs")
+		}
+		for i, n := range inner.nodes {
+			t.must(n.Close(t.ctx()), "Close of instance %d", i)
+		}
+	}()
+	var left []string
+	t.eventually(func() bool {
+		left = left[:0]
+		for id, stack := range goroutines() {
+			if before[id] == "" {
+				left = append(left, stack)
+			}
+		}
+		return len(left) == 0
+	}, "all goroutines end with Close")
+}
+
+// goroutines are the stacks of all goroutines but the caller's, by number.
+func goroutines() map[string]string {
+	buf := make([]byte, 1<<20)
+	for {
+		n := runtime.Stack(buf, true)
+		if n < len(buf) {
+			buf = buf[:n]
+			break
+		}
+		buf = make([]byte, 2*len(buf))
+	}
+	all := map[string]string{}
+	for i, stack := range strings.Split(string(buf), "\n\n") {
+		if i == 0 { // the caller
+			continue
+		}
+		id, _, _ := strings.Cut(strings.TrimPrefix(stack, "goroutine "), " ")
+		all[id] = stack
+	}
+	return all
+}
+
+// scope is a testing.TB whose clean-up comes before the test's.
+type scope struct {
+	testing.TB
+	cleanups []func()
+}
+
+func (s *scope) Cleanup(f func()) { s.cleanups = append(s.cleanups, f) }
+
+func (s *scope) end() {
+	for i := len(s.cleanups) - 1; i >= 0; i-- {
+		s.cleanups[i]()
+	}
+	s.cleanups = nil
+}

@@ -1,0 +1,55 @@
+package layertest_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/tideway-go/tideway/layers"
+	"github.com/tideway-go/tideway/layers/memlayer"
+	"github.com/tideway-go/tideway/testing/layertest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestMemlayer runs the suite on memory: one layer of its own, and three over one bus.
+func TestMemlayer(t *testing.T) {
+	layertest.Run(t, memory())
+}
+
+// memory is memlayer's harness. Its broker is a bus of each cluster's own.
+func memory() layertest.Harness {
+	buses := make(map[*layers.Layer]*memlayer.Bus)
+	return layertest.Harness{
+		Bubble: true,
+		New: func(tb testing.TB, opts layers.Options, n int) []*layers.Layer {
+			bus := memlayer.NewBus(&opts)
+			var all []*layers.Layer
+			for range n {
+				l := bus.Layer()
+				if n == 1 {
+					l = memlayer.New(&opts) // alone, it shares nothing
+				}
+				buses[l] = bus
+				all = append(all, l)
+				tb.Cleanup(func() {
+					delete(buses, l)
+					if err := l.Close(context.Background()); err != nil {
+						tb.Errorf("closing a layer: %v", err)
+					}
+				})
+			}
+			return all
+		},
+		Break: func(_ testing.TB, l *layers.Layer) { buses[l].Cut(l, errors.New("the bus is gone")) },
+		Mend:  func(_ testing.TB, l *layers.Layer) { buses[l].Mend(l) },
+		// A process in memory cannot die alone. What others see of a dead one is that it is gone.
+		Crash: func(tb testing.TB, l *layers.Layer) {
+			if err := l.Close(context.Background()); err != nil {
+				tb.Errorf("crashing a layer: %v", err)
+			}
+		},
+	}
+}

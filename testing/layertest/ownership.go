@@ -1,0 +1,159 @@
+package layertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/tideway-go/tideway/layers"
+)
+
+var ownership = rule{
+	number:  2,
+	promise: "A channel from NewChannel is unique across processes and reaches its owner only",
+	checks: []check{
+		{name: "all channel names of all instances differ", run: uniqueNames},
+		{name: "a message reaches the owner of its channel and nobody else", run: ownerOnly},
+		{name: "another instance cannot receive from the channel", cluster: true, run: foreignReceive},
+		{name: "two goroutines receive from two channels of one layer", run: twoReceivers},
+		{name: "a cancelled Receive loses nothing", run: cancelledReceive},
+	},
+}
+
+// Case 12: whatever the random numbers are seeded with.
+func uniqueNames(t *trial) {
+	t.start(layers.Options{})
+	var (
+		mu    sync.Mutex
+		seen  = map[string]int{}
+		wg    sync.WaitGroup
+		wrong error
+	)
+	for i, n := range t.nodes {
+		wg.Go(func() {
+			for range 300 {
+				name, err := n.NewChannel(t.ctx())
+				mu.Lock()
+				if owner, taken := seen[name]; taken {
+					err = fmt.Errorf("instances %d and %d both have %q", owner, i, name)
+				}
+				seen[name] = i
+				wrong = errors.Join(wrong, err)
+				mu.Unlock()
+				if err != nil {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	t.must(wrong, "making 300 channels in each instance")
+	for name := range seen {
+		if strings.Count(name, "!") != 1 || strings.HasPrefix(name, "!") || len(name) > 99 {
+			t.brokenf("NewChannel made the name %q, want one ! inside, at most 99 bytes", name)
+		}
+	}
+}
+
+// Case 3.
+func ownerOnly(t *trial) {
+	for _, k := range kinds {
+		t.start(layers.Options{})
+		var members []*member
+		for i := range 6 {
+			members = append(members, k.open(t, i))
+		}
+		for i, m := range members {
+			t.send(t.node(i+1), m.channel, i)
+		}
+		for i, m := range members {
+			m.exactly(t.node(i+1), fmt.Sprintf("%s %d of 6", k.name, i), i)
+		}
+	}
+}
+
+// Case 5.
+func foreignReceive(t *trial) {
+	t.start(layers.Options{})
+	m := t.mailbox(0)
+	t.send(t.node(0), m.channel, 1)
+	_, err := t.node(1).Receive(t.ctx(), m.channel)
+	if err == nil || errors.Is(err, context.DeadlineExceeded) {
+		t.brokenf("Receive by instance 1 from a channel of instance 0: got %s, want an error at once", quoted(err))
+	}
+	m.exactly(t.node(0), "the owner, after another instance tried", 1)
+}
+
+// Case 38.
+func twoReceivers(t *trial) {
+	t.start(layers.Options{})
+	a, b := t.mailbox(0), t.mailbox(0)
+	type result struct {
+		want, got int
+		err       error
+	}
+	results := make(chan result, 2)
+	for i, m := range []*member{a, b} {
+		ctx := t.ctx()
+		go func() { // ends with ctx at the latest, and is waited for below
+			got, err := m.number(ctx)
+			results <- result{i + 1, got, err}
+		}()
+	}
+	t.send(t.node(1), b.channel, 2)
+	t.send(t.node(1), a.channel, 1)
+	for range 2 {
+		if r := <-results; r.err != nil || r.got != r.want {
+			t.brokenf("receiver %d of 2: got %d and %s", r.want, r.got, quoted(r.err))
+		}
+	}
+}
+
+// Case 30.
+func cancelledReceive(t *trial) {
+	t.start(layers.Options{})
+	t.cancelLosesNothing(t.mailbox(1), t.node(0))
+}
+
+// cancelLosesNothing cancels a waiting receiver at about the time at which a message comes, again and again: either the
+// cancelled receiver has the message or the next one gets it.
+func (t *trial) cancelLosesNothing(m *member, from node) {
+	t.tb.Helper()
+	type result struct {
+		n   int
+		err error
+	}
+	for round := 1; round <= 100; round++ {
+		ctx, cancel := context.WithCancel(context.Background())
+		waiting := make(chan result, 1)
+		go func() { // ends with ctx, and is waited for below
+			n, err := m.number(ctx)
+			waiting <- result{n, err}
+		}()
+		switch round % 3 {
+		case 0:
+			cancel()
+		case 1:
+			go cancel()
+		}
+		t.send(from, m.channel, round)
+		if round%3 == 2 {
+			cancel()
+		}
+		r := <-waiting
+		cancel()
+		switch {
+		case r.err == nil:
+		case errors.Is(r.err, context.Canceled):
+			r.n = m.receive(fmt.Sprintf("round %d, after a cancelled Receive", round))
+		default:
+			t.brokenf("round %d: a cancelled Receive returned %s", round, quoted(r.err))
+		}
+		if r.n != round {
+			t.brokenf("round %d: got message %d", round, r.n)
+		}
+	}
+	m.silent(from, "after 100 cancelled Receives")
+}

@@ -1,0 +1,79 @@
+package layertest
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tideway-go/tideway/layers"
+)
+
+var promptness = rule{
+	number: 14,
+	promise: "Sending never waits for a handler or a mailbox. NATS direct sends wait at most 2 s for the owner process's answer, " +
+		"then ErrUncertain; never retried",
+	checks: []check{
+		{name: "sends to a channel that nobody reads return at once", run: nobodyReads},
+		{name: "sends to a full channel return at once", run: fullReturns},
+		{name: "sends to a group with a full member do not hold up the others", run: fullHoldsNobodyUp},
+	},
+}
+
+// answer is how long a direct send may wait for another process to answer.
+const answer = 2 * time.Second
+
+// prompt demands that f, one call of a sending method, returns. In a bubble its time is exact; in real time a machine
+// may be slow, so there only patience limits it.
+func (t *trial) prompt(limit time.Duration, what string, f func(ctx context.Context) error) error {
+	t.tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	defer cancel()
+	begun := time.Now()
+	err := t.returns(func() error { return f(ctx) }, "%s", what)
+	if took := time.Since(begun); t.b.Bubble && took > limit {
+		t.brokenf("%s took %v, want at most %v", what, took, limit)
+	}
+	return err
+}
+
+func nobodyReads(t *trial) {
+	t.start(layers.Options{Capacity: 500})
+	m := t.mailbox(1)
+	t.join("room", m)
+	for n := 1; n <= 50; n++ {
+		t.must(t.prompt(answer, "a direct send to a channel that nobody reads", func(ctx context.Context) error {
+			return t.node(0).Send(ctx, m.channel, noteType.With(note{N: n}))
+		}), "Send")
+		t.must(t.prompt(0, "a group send to a channel that nobody reads", func(ctx context.Context) error {
+			return t.node(0).GroupSend(ctx, "room", noteType.With(note{N: n}))
+		}), "GroupSend")
+	}
+}
+
+func fullReturns(t *trial) {
+	t.start(layers.Options{Capacity: 1})
+	m := t.mailbox(1)
+	t.send(t.node(0), m.channel, 1)
+	for range 20 {
+		err := t.prompt(answer, "a direct send to a full channel", func(ctx context.Context) error {
+			return t.node(0).Send(ctx, m.channel, noteType.With(note{N: 2}))
+		})
+		if err != nil && !errors.Is(err, layers.ErrChannelFull) && !errors.Is(err, layers.ErrUncertain) {
+			t.brokenf("a direct send to a full channel: got %s", quoted(err))
+		}
+	}
+}
+
+func fullHoldsNobodyUp(t *trial) {
+	t.start(layers.Options{Capacity: 10})
+	stuck, quick := t.mailbox(1), t.mailbox(1)
+	t.join("room", stuck, quick)
+	for n := 1; n <= 50; n++ {
+		t.must(t.prompt(0, "a group send with a full member", func(ctx context.Context) error {
+			return t.node(0).GroupSend(ctx, "room", noteType.With(note{N: n}))
+		}), "GroupSend")
+		if got := quick.receive("a member beside one that never reads"); got != n {
+			t.brokenf("a member beside one that never reads: got message %d, want %d", got, n)
+		}
+	}
+}
