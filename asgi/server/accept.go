@@ -3,9 +3,11 @@ package server
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -39,8 +41,14 @@ func (c *conn) accept(w http.ResponseWriter, r *http.Request, e asgi.WebSocketAc
 	}
 	c.net, c.raw = nc, rawConn(nc)
 	nc.SetWriteDeadline(time.Now().Add(c.srv.opts.WriteTimeout))
-	c.deflate = c.srv.opts.Compression && acceptsDeflate(r.Header["Sec-Websocket-Extensions"])
-	c.ws, err = upgrader.Upgrade(takenOver{w, c}, plainHandshake(r, c.deflate), header)
+	response := takenOver{w, c, c.srv.responses.get((*transport)(c))}
+	defer c.srv.responses.put(response.writer)
+	if c.srv.opts.Compression && acceptsDeflate(r.Header["Sec-Websocket-Extensions"]) {
+		c.deflate = true
+		c.ws, err = deflateUpgrader.Upgrade(response, deflateHandshake(r), header)
+	} else {
+		c.ws, err = upgrader.Upgrade(response, r, header)
+	}
 	if err != nil {
 		nc.Close()
 		c.lose(asgi.DisconnectError{Code: codeAbnormal, Reason: err.Error(), By: asgi.ByNetwork}, false)
@@ -92,42 +100,58 @@ func (c *conn) begin() {
 	}
 }
 
-// plainHandshake is what gorilla is to see of a request that has been checked.
-func plainHandshake(r *http.Request, deflate bool) *http.Request {
-	h := http.Header{
-		"Connection":            {"Upgrade"},
-		"Upgrade":               {"websocket"},
-		"Sec-Websocket-Version": {"13"},
-		"Sec-Websocket-Key":     r.Header["Sec-Websocket-Key"],
-	}
-	if deflate {
-		h["Sec-Websocket-Extensions"] = []string{"permessage-deflate"}
-	}
-	return &http.Request{Method: http.MethodGet, Header: h}
-}
-
 // takenOver is the ResponseWriter that gorilla upgrades: the connection is ours already, and a small reader replaces
 // net/http's 4 KiB.
 type takenOver struct {
 	http.ResponseWriter
-	c *conn
+	c      *conn
+	writer *bufio.Writer // its buffer serves the 101 only; gorilla keeps the reader
 }
 
 // Hijack implements [http.Hijacker].
 func (t takenOver) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	nc := (*transport)(t.c)
-	return nc, bufio.NewReadWriter(bufio.NewReaderSize(nc, readBuffer), bufio.NewWriterSize(nc, readBuffer)), nil
+	return nc, bufio.NewReadWriter(bufio.NewReaderSize(nc, readBuffer), t.writer), nil
 }
 
-// noBuffers keeps gorilla from giving each connection a write buffer; it has no use for one.
+// upgrader and deflateUpgrader write the 101. They decide nothing: all is checked before the application runs, and a
+// Get of noBuffers keeps gorilla from giving each connection a write buffer for which it has no use.
+var (
+	upgrader        = websocket.Upgrader{WriteBufferPool: noBuffers{}, CheckOrigin: anyOrigin}
+	deflateUpgrader = websocket.Upgrader{WriteBufferPool: noBuffers{}, CheckOrigin: anyOrigin, EnableCompression: true}
+)
+
+func anyOrigin(*http.Request) bool { return true }
+
 type noBuffers struct{}
 
 func (noBuffers) Get() any { return nil }
 func (noBuffers) Put(any)  {}
 
-// upgrader writes the 101. It decides nothing: plainHandshake has.
-var upgrader = websocket.Upgrader{
-	WriteBufferPool:   noBuffers{},
-	EnableCompression: true,
-	CheckOrigin:       func(*http.Request) bool { return true }, // checked before the application ran
+// deflateHandshake is what gorilla is to see of a request with an offer that was found acceptable. It would accept others.
+func deflateHandshake(r *http.Request) *http.Request {
+	return &http.Request{Method: http.MethodGet, Header: http.Header{
+		"Connection":               {"Upgrade"},
+		"Upgrade":                  {"websocket"},
+		"Sec-Websocket-Version":    {"13"},
+		"Sec-Websocket-Key":        r.Header["Sec-Websocket-Key"],
+		"Sec-Websocket-Extensions": {"permessage-deflate"},
+	}}
+}
+
+// responsePool keeps the buffers that 101 responses are written with.
+type responsePool struct{ pool sync.Pool }
+
+func (p *responsePool) get(w io.Writer) *bufio.Writer {
+	b, ok := p.pool.Get().(*bufio.Writer)
+	if !ok {
+		b = bufio.NewWriterSize(nil, readBuffer)
+	}
+	b.Reset(w)
+	return b
+}
+
+func (p *responsePool) put(b *bufio.Writer) {
+	b.Reset(nil)
+	p.pool.Put(b)
 }

@@ -256,11 +256,6 @@ func copyHeader(to, from http.Header) {
 	}
 }
 
-// isUpgrade reports whether a request asks for a WebSocket. Anything else is plain HTTP and the application's business.
-func isUpgrade(r *http.Request) bool {
-	return hasToken(r.Header["Upgrade"], "websocket") && hasToken(r.Header["Connection"], "upgrade")
-}
-
 // checkRequest refuses a malformed handshake (RFC 6455 section 4.2.1) before the application sees it. It returns 0 or a
 // status and what is wrong.
 func (s *Server) checkRequest(r *http.Request) (status int, problem string) {
@@ -269,7 +264,7 @@ func (s *Server) checkRequest(r *http.Request) (status int, problem string) {
 		return http.StatusBadRequest, "a WebSocket handshake needs HTTP/1.1"
 	case r.Method != http.MethodGet:
 		return http.StatusMethodNotAllowed, "a WebSocket handshake is a GET request"
-	case !hasToken(r.Header["Sec-Websocket-Version"], "13"):
+	case !slices.Contains(r.Header["Sec-Websocket-Version"], "13"):
 		return http.StatusBadRequest, "Sec-WebSocket-Version must be 13"
 	case !validKey(r.Header["Sec-Websocket-Key"]):
 		return http.StatusBadRequest, "Sec-WebSocket-Key must be 16 bytes in base64"

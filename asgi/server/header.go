@@ -18,18 +18,6 @@ func subprotocols(h http.Header) []string {
 	return list
 }
 
-// hasToken looks for a token in comma-separated header lines, in any case.
-func hasToken(lines []string, token string) bool {
-	for _, line := range lines {
-		for part := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.TrimSpace(part), token) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // validToken reports whether s may be a header's name (RFC 9110 section 5.6.2).
 func validToken(s string) bool {
 	for i := range len(s) {

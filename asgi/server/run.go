@@ -54,12 +54,12 @@ func (s *Server) serveRequests(ctx context.Context, listen func() (net.Listener,
 		return err
 	}
 	hs := &http.Server{
-		Handler:           s,
 		ReadHeaderTimeout: s.opts.HeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          zap.NewStdLog(s.log),
 	}
+	hs.Handler = s.direct(hs)
 	failed := make(chan error, 1)
 	go func() { failed <- hs.Serve(ln) }()
 	s.log.Info("serving", zap.Stringer("address", ln.Addr()))

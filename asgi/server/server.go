@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/gorilla/websocket"
 	"go.uber.org/zap"
 
 	"github.com/tideway-go/tideway/asgi"
@@ -24,12 +25,13 @@ type Server struct {
 	http    asgi.Handler
 	state   map[string]any // what the application left at startup; not written afterwards
 
-	entries  sync.Pool // *entryList
-	scratch  sync.Pool // *[]byte
-	writers  writerPool
-	deflate  deflater
-	flushers *flushers
-	helpers  sync.WaitGroup // goroutines that connections start
+	entries   sync.Pool // *entryList
+	scratch   sync.Pool // *[]byte
+	writers   writerPool
+	responses responsePool
+	deflate   deflater
+	flushers  *flushers
+	helpers   sync.WaitGroup // goroutines that connections start
 
 	closing chan struct{} // closed when the shutdown begins
 
@@ -61,7 +63,13 @@ func New(app asgi.App, opts *Options) *Server {
 // ServeHTTP serves one request. For a WebSocket it returns after the handshake: [Server.Shutdown] waits for the sockets,
 // which http.Server.Shutdown does not, and the request's context ends with ServeHTTP while its values stay in the scope.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !isUpgrade(r) {
+	s.serveRequest(w, r, nil)
+}
+
+// serveRequest is ServeHTTP. What values holds besides is all that r's context holds; where that is not known it is nil,
+// and the whole chain of contexts that net/http made for the request stays in memory with the socket.
+func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request, values context.Context) {
+	if !websocket.IsWebSocketUpgrade(r) { // anything else is plain HTTP and the application's business
 		s.http.ServeHTTP(w, r)
 		return
 	}
@@ -69,17 +77,29 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.reject(w, r, status, problem)
 		return
 	}
-	c := s.join(r)
+	if values == nil {
+		values = context.WithoutCancel(r.Context())
+	}
+	c := s.join(values, r.URL.Path)
 	if c == nil {
 		http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
 		return
 	}
-	go c.run(s.websocketScope(r))
+	go c.run(s.websocketScope(r, values)) // conns counts it; Shutdown waits
 	c.negotiate(w, r)
 }
 
+// direct is the handler where this server itself runs net/http, with nothing between.
+func (s *Server) direct(hs *http.Server) http.Handler {
+	base := context.WithValue(context.Background(), http.ServerContextKey, hs)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		local := r.Context().Value(http.LocalAddrContextKey)
+		s.serveRequest(w, r, context.WithValue(base, http.LocalAddrContextKey, local))
+	})
+}
+
 // join makes a connection, or nil during a shutdown.
-func (s *Server) join(r *http.Request) *conn {
+func (s *Server) join(values context.Context, path string) *conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.down {
@@ -88,8 +108,8 @@ func (s *Server) join(r *http.Request) *conn {
 	if len(s.conns) == 0 {
 		s.flushers.rest(false)
 	}
-	c := &conn{srv: s, path: r.URL.Path, hs: newHandshake()}
-	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(r.Context()))
+	c := &conn{srv: s, path: path, hs: newHandshake()}
+	c.ctx, c.cancel = context.WithCancelCause(values)
 	s.conns[c] = struct{}{}
 	return c
 }
@@ -110,8 +130,9 @@ func (s *Server) leave(c *conn) {
 }
 
 // websocketScope describes a handshake.
-func (s *Server) websocketScope(r *http.Request) *asgi.Scope {
+func (s *Server) websocketScope(r *http.Request, values context.Context) *asgi.Scope {
 	f := asgi.FieldsOf(r)
+	f.Context = values
 	f.Type, f.Method = asgi.WebSocket, ""
 	f.Scheme = map[string]string{"http": "ws", "https": "wss"}[f.Scheme]
 	f.Subprotocols = subprotocols(r.Header)
