@@ -1,0 +1,52 @@
+package routing
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/tideway-go/tideway/asgi"
+)
+
+// Protocols chooses an app by the type of the scope: [asgi.HTTP], [asgi.WebSocket], [asgi.Lifespan], [asgi.Channel] or a
+// type of your own. Any other type is an error that names it and matches [ErrNoRoute] and [errors.ErrUnsupported]; for
+// "lifespan" that tells the server that there is none.
+//
+// It copies the map. It panics when the map is empty, an app is nil, or a name is a URL scheme.
+func Protocols(apps map[string]asgi.App) asgi.App {
+	where := caller()
+	checkApps(where, "Protocols", apps)
+	for scheme, typ := range map[string]string{"ws": asgi.WebSocket, "wss": asgi.WebSocket, "https": asgi.HTTP} {
+		if _, ok := apps[scheme]; ok {
+			mistake(where, "Protocols: %q is a scheme, not a type of scope: write %q", scheme, typ)
+		}
+	}
+	apps = maps.Clone(apps)
+	return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+		app, ok := apps[scope.Type()]
+		if !ok {
+			what := fmt.Sprintf("scope type %q: there is one for %s", scope.Type(), names(apps))
+			return &noRouteError{what: what, unsupported: true}
+		}
+		return app.Serve(ctx, scope, receive, send)
+	})
+}
+
+// checkApps panics for what no router can work with.
+func checkApps(where, router string, apps map[string]asgi.App) {
+	if len(apps) == 0 {
+		mistake(where, "%s: there is no app in the map: add at least one", router)
+	}
+	for name, app := range apps {
+		if app == nil {
+			mistake(where, "%s: the app for %q is nil: set it or remove the entry", router, name)
+		}
+	}
+}
+
+// names lists the keys of a map for a message.
+func names(apps map[string]asgi.App) string {
+	return strings.Join(slices.Sorted(maps.Keys(apps)), ", ")
+}
