@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -27,7 +28,7 @@ func TestBrowser(t *testing.T) {
 				t.Error("the time is not shown")
 			}
 		}
-		bob.say("hello Ann")
+		bob.do(chromedp.SendKeys(message, "hello Ann\n"))
 		ann.hears("hello Ann")
 		eve.say("marker")
 		eve.hears("marker")
@@ -101,6 +102,27 @@ func TestBrowser(t *testing.T) {
 		ann.hears("half a sentence")
 		if n := ann.count("#log li"); n != 2 {
 			t.Errorf("the log shows %d messages, want 2", n)
+		}
+	})
+
+	t.Run("attempts wait longer each time and are spread", func(t *testing.T) {
+		ann := openTab(t, browser)
+		ann.do(chromedp.Navigate(site.url + "/"))
+		for _, c := range []struct {
+			attempt        int
+			earliest, last int // ms
+		}{
+			{0, 250, 500},
+			{1, 500, 1000},
+			{5, 8000, 16000},
+			{6, 15000, 30000},
+			{5000, 15000, 30000},
+		} {
+			const both = `import("/static/backoff.js").then(m => [m.backoff(%d, () => 0), m.backoff(%[1]d, () => 1)].join(" to "))`
+			want := fmt.Sprintf("%d to %d", c.earliest, c.last)
+			if got := eval[string](ann, fmt.Sprintf(both, c.attempt)); got != want {
+				t.Errorf("attempt %d waits %s ms, want %s", c.attempt, got, want)
+			}
 		}
 	})
 

@@ -170,12 +170,12 @@ func (p *tab) typed() string {
 	return eval[string](p, `document.querySelector("#message").value`)
 }
 
-// eval returns the value of an expression.
+// eval returns the value of an expression, or of what it promises.
 func eval[T any](p *tab, expression string) T {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, 30*time.Second)
 	defer cancel()
-	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
 		p.t.Fatalf("in the page: %s: %v", expression, err)
 	}

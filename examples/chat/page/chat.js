@@ -1,9 +1,9 @@
 // The page of a room: one WebSocket that comes back by itself, and a log that only ever receives text.
 
-const MAX_SHOWN = 500;          // messages kept in the log
-const FIRST_DELAY = 500;        // ms before the first new attempt
-const LONGEST_DELAY = 30_000;   // ms, the bound of the backoff
-const STABLE_AFTER = 5_000;     // ms a connection must last before the backoff begins anew
+import { backoff } from "./backoff.js";
+
+const MAX_SHOWN = 500;       // messages kept in the log
+const STABLE_AFTER = 5_000;  // ms a connection must last before the backoff begins anew
 
 const $ = (id) => document.getElementById(id);
 const room = decodeURIComponent(location.pathname.split("/")[1]);
@@ -28,12 +28,21 @@ function showLobby() {
 
 // A name belongs to its tab, so two tabs can be two people; a new tab begins with the last name used.
 function storedName() {
-  return sessionStorage.getItem("name") ?? localStorage.getItem("name") ?? "guest-" + (100 + Math.floor(Math.random() * 900));
+  return recall("sessionStorage", "name") ?? recall("localStorage", "name") ?? "guest-" + (100 + Math.floor(Math.random() * 900));
 }
 
 function storeName(name) {
-  sessionStorage.setItem("name", name);
-  localStorage.setItem("name", name);
+  keep("sessionStorage", "name", name);
+  keep("localStorage", "name", name);
+}
+
+// A browser may refuse storage. The page then forgets at a reload, and works.
+function recall(store, key) {
+  try { return window[store].getItem(key); } catch { return null; }
+}
+
+function keep(store, key, value) {
+  try { window[store].setItem(key, value); } catch { /* see above */ }
 }
 
 function enterRoom() {
@@ -47,7 +56,7 @@ function enterRoom() {
   $("room").hidden = false;
   $("room-name").textContent = room;
   $("name").value = storedName();
-  $("message").value = sessionStorage.getItem(draftKey) ?? "";
+  $("message").value = recall("sessionStorage", draftKey) ?? "";
   $("name").addEventListener("change", () => storeName($("name").value));
   $("message").addEventListener("input", () => {
     saveDraft();
@@ -82,8 +91,7 @@ function enterRoom() {
       clearTimeout(stable);
       socket = null;
       takeBack([...unconfirmed.keys()]);
-      const longest = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** attempt++);
-      const delay = longest * (0.5 + Math.random() / 2);   // so that not everybody comes back at once
+      const delay = backoff(attempt++);
       state("waiting", "reconnecting in " + Math.ceil(delay / 1000) + " s");
       retry = setTimeout(connect, delay);
     };
@@ -147,7 +155,7 @@ function enterRoom() {
     while ($("log").childElementCount > MAX_SHOWN) $("log").firstElementChild.remove();
   }
 
-  function saveDraft() { sessionStorage.setItem(draftKey, $("message").value); }
+  function saveDraft() { keep("sessionStorage", draftKey, $("message").value); }
 
   function countUnread(n) {
     unread = n;
