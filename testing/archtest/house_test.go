@@ -3,12 +3,90 @@ package archtest
 import (
 	"fmt"
 	"go/ast"
+	"go/token"
+	"go/types"
 	"io/fs"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
 )
+
+// checkManual looks for package comments, one per package.
+func checkManual(tr *tree) []string {
+	var broken []string
+	for _, pkg := range tr.packages() {
+		files := tr.in(pkg, false)
+		if len(files) == 0 {
+			continue
+		}
+		begin := "Package " + files[0].ast.Name.Name + " "
+		if tr.isMain(pkg) {
+			begin = "Command " + path.Base(pkg) + " "
+		}
+		var comments int
+		for _, f := range files {
+			if f.ast.Doc != nil {
+				comments++
+			}
+		}
+		switch comment := packageComment(tr, pkg); {
+		case comments != 1:
+			broken = append(broken, fmt.Sprintf("%s has %d package comments, want one", pkg, comments))
+		case !strings.HasPrefix(comment, begin):
+			broken = append(broken, fmt.Sprintf("%s: the package comment does not begin with %q", pkg, begin))
+		}
+	}
+	return broken
+}
+
+var shared = regexp.MustCompile(`\b(sync\.Pool|sync\.WaitGroup|time\.Timer|time\.Ticker|time\.NewTimer|time\.NewTicker|time\.AfterFunc|chan)\b`)
+
+// checkGlobals looks for what must not outlive its owner in package variables; functions in their values may use it.
+func checkGlobals(tr *tree) []string {
+	return each(tr, func(f *file) []string {
+		var broken []string
+		for _, decl := range f.ast.Decls {
+			vars, ok := decl.(*ast.GenDecl)
+			if !ok || vars.Tok != token.VAR || f.test {
+				continue
+			}
+			for _, spec := range vars.Specs {
+				spec := spec.(*ast.ValueSpec)
+				for _, v := range append([]ast.Expr{spec.Type}, spec.Values...) {
+					if v == nil {
+						continue
+					}
+					// ExprString leaves the bodies of functions out.
+					if word := shared.FindString(types.ExprString(v)); word != "" {
+						broken = append(broken, tr.at(spec.Pos(), "%s holds a %s", spec.Names[0].Name, word))
+						break
+					}
+				}
+			}
+		}
+		return broken
+	})
+}
+
+// checkGoroutines looks for go statements without a comment, on their own line or just above.
+func checkGoroutines(tr *tree) []string {
+	return each(tr, func(f *file) []string {
+		commented := map[int]bool{}
+		for _, group := range f.ast.Comments {
+			commented[tr.fset.Position(group.Pos()).Line] = true
+			commented[tr.fset.Position(group.End()).Line+1] = true
+		}
+		var broken []string
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			if n, ok := n.(*ast.GoStmt); ok && !f.test && !commented[tr.fset.Position(n.Pos()).Line] {
+				broken = append(broken, tr.at(n.Pos(), "who ends this goroutine, and who waits for it?"))
+			}
+			return true
+		})
+		return broken
+	})
+}
 
 // checkSleep looks for pauses in tests.
 func checkSleep(tr *tree) []string {

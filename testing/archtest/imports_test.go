@@ -30,11 +30,11 @@ var importTable = []struct {
 	{"layers/natslayer/embedded", nats + natsServer + zap, "layers layers/natslayer"},
 	{"layers/redislayer", "layers layers/driver " + msgpack + rueidis + zap, ""},
 
-	// Consumers join the two, and nothing but applications imports them.
+	// Consumers join the two, and nothing but applications and what plays their server imports them.
 	{"consumers", "asgi layers " + zap, "asgi/server layers/memlayer routing"},
 
 	// What tests are made of.
-	{"testing/asgitest", "asgi asgi/server layers layers/memlayer " + zap, "consumers routing " + gorilla},
+	{"testing/asgitest", "asgi asgi/server consumers layers layers/memlayer " + zap, "routing " + gorilla},
 	{"testing/layertest", "layers layers/driver", "layers/memlayer"},
 	{"testing/natstest", "layers layers/natslayer layers/natslayer/embedded", ""},
 	{"testing/archtest", "", ""},
