@@ -48,6 +48,7 @@ type conn struct {
 	hs        *handshake // nil once it is decided
 	open      bool       // accepted
 	returned  bool       // the application has
+	named     bool       // as one that goes on after the end
 	end       *asgi.DisconnectError
 	timer     *time.Timer // pings while open, then the limit on the application's farewell
 	tickReads uint32      // reads at the last tick
@@ -123,7 +124,7 @@ func (c *conn) lose(d asgi.DisconnectError, reset bool) {
 // close queues a close frame, unless there was one, and records the end. The peer has lingerTime to answer.
 func (c *conn) close(d asgi.DisconnectError) error {
 	c.mu.Lock()
-	if c.closing || c.cut {
+	if c.closing || c.cut || !c.open {
 		c.mu.Unlock()
 		return asgi.ErrClosed
 	}

@@ -21,9 +21,8 @@ type handshake struct {
 	offers   chan offer
 	over     chan struct{} // closed when the answer is complete
 	returned chan error    // the application's result, if it comes first
-	deadline time.Time     // of a refusal's response
-	start    *asgi.WebSocketHTTPResponseStart
-	begun    bool // a part of the refusal's body has been written
+	late     <-chan time.Time
+	done     bool // accepted, or a refusal is being written
 }
 
 // offer is one event on its way to ServeHTTP.
@@ -36,15 +35,15 @@ func newHandshake() *handshake {
 	return &handshake{offers: make(chan offer), over: make(chan struct{}), returned: make(chan error)}
 }
 
-// answer hands an event to ServeHTTP. It needs no ctx: ServeHTTP takes offers until the handshake is over, and what it does
-// with one is bounded by WriteTimeout.
-func (hs *handshake) answer(event asgi.Event) error {
+// answer hands an event to ServeHTTP, and reports whether that took it: another event may have ended the handshake.
+// It needs no ctx: ServeHTTP takes offers until the handshake is over, and what it does with one is bounded by WriteTimeout.
+func (hs *handshake) answer(event asgi.Event) (taken bool, err error) {
 	o := offer{event, make(chan error, 1)}
 	select {
 	case hs.offers <- o:
-		return <-o.err
+		return true, <-o.err
 	case <-hs.over:
-		return asgi.ErrClosed
+		return false, nil
 	}
 }
 
@@ -91,88 +90,132 @@ func (c *conn) refused(err error) bool {
 // negotiate is ServeHTTP's part: it carries out what the application answers until there is a socket or a refusal.
 func (c *conn) negotiate(w http.ResponseWriter, r *http.Request) {
 	hs := c.hs
-	var late <-chan time.Time
+	defer c.decided(hs)
 	if limit := c.srv.opts.HandshakeTimeout; limit > 0 {
 		t := time.NewTimer(limit)
 		defer t.Stop()
-		late = t.C
+		hs.late = t.C
 	}
-	for {
-		select {
-		case o := <-hs.offers:
-			decided, err := c.decide(w, r, o.event)
-			if decided {
-				c.decided(hs)
-			}
-			o.err <- err
-			if decided {
-				return
-			}
-		case err := <-hs.returned:
-			defer c.decided(hs)
-			c.refuse(w, err)
-			return
-		case <-late:
-			c.srv.log.Warn("websocket: application did not answer the handshake in time", zap.String("path", c.path), zap.Duration("limit", c.srv.opts.HandshakeTimeout))
-			c.giveUp(w, hs, asgi.DisconnectError{Code: codeAbnormal, Reason: "the application did not answer in time", By: asgi.ByServer})
-			return
-		case <-c.srv.closing:
-			c.giveUp(w, hs, asgi.DisconnectError{Code: codeGoingAway, Reason: reasonShutdown, By: asgi.ByServer})
-			return
-		case <-r.Context().Done():
-			c.giveUp(w, hs, asgi.DisconnectError{Code: codeAbnormal, Reason: "the client gave up during the handshake", By: asgi.ByNetwork})
+	for !hs.done {
+		o, err := c.nextOffer(r.Context(), hs)
+		if err != nil {
+			c.refuse(w, r, err)
 			return
 		}
+		c.decide(w, r, hs, o)
 	}
 }
 
-// decided ends the handshake.
+// nextOffer waits for the application's next event. An error is the end of the handshake.
+func (c *conn) nextOffer(ctx context.Context, hs *handshake) (offer, error) {
+	end := asgi.DisconnectError{Code: codeAbnormal}
+	select {
+	case o := <-hs.offers:
+		return o, nil
+	case err := <-hs.returned:
+		if err == nil {
+			err = errReturnedEarly
+		}
+		return offer{}, err
+	case <-hs.late:
+		end.Reason, end.By = "the application did not answer the handshake in time", asgi.ByServer
+		c.srv.log.Warn("websocket: handshake failed", zap.String("path", c.path), zap.String("reason", end.Reason), zap.Duration("limit", c.srv.opts.HandshakeTimeout))
+	case <-c.srv.closing:
+		end.Code, end.Reason, end.By = codeGoingAway, reasonShutdown, asgi.ByServer
+	case <-ctx.Done():
+		end.Reason, end.By = "the client gave up during the handshake", asgi.ByNetwork
+	}
+	c.finish(end)
+	c.cancel(end)
+	return offer{}, end
+}
+
+var errReturnedEarly = errors.New("it returned before the handshake was answered: send websocket.accept or websocket.close, or return asgi.Deny")
+
+// decided ends the handshake, once. An application that did not accept has been refused.
 func (c *conn) decided(hs *handshake) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.hs == nil {
+		return
+	}
 	c.hs = nil
-	c.mu.Unlock()
+	if !c.open {
+		c.finishLocked(asgi.DisconnectError{Code: codeAbnormal, By: asgi.ByApp})
+	}
 	close(hs.over)
 }
 
-// giveUp ends a handshake that the application has not answered: 503, and ctx ends.
-func (c *conn) giveUp(w http.ResponseWriter, hs *handshake, d asgi.DisconnectError) {
-	c.finish(d)
-	c.cancel(d)
-	c.decided(hs)
-	if hs.begun {
-		panic(http.ErrAbortHandler) // S6: half a refusal cannot be completed
-	}
-	http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
-}
-
-// decide carries out one event, and reports whether it completed the handshake.
-func (c *conn) decide(w http.ResponseWriter, r *http.Request, event asgi.Event) (bool, error) {
-	hs := c.hs
-	if hs.start != nil {
-		if body, ok := event.(asgi.WebSocketHTTPResponseBody); ok {
-			return c.denialBody(w, hs, body)
-		}
-		return false, fmt.Errorf("asgi/server: send %s: a refusal has begun: send websocket.http.response.body", eventName(event))
-	}
-	switch e := event.(type) {
+// decide carries out one event.
+func (c *conn) decide(w http.ResponseWriter, r *http.Request, hs *handshake, o offer) {
+	var err error
+	switch e := o.event.(type) {
 	case asgi.WebSocketAccept:
-		return c.accept(w, r, e)
+		hs.done, err = c.accept(w, r, e)
+		if hs.done {
+			c.decided(hs) // before the application hears of it and sends more
+		}
 	case asgi.WebSocketClose:
 		c.finish(asgi.DisconnectError{Code: codeAbnormal, Reason: e.Reason, By: asgi.ByApp})
-		writeDenial(w, asgi.Deny{})
-		return true, nil
+		hs.done = true
+		c.refuse(w, r, asgi.Deny{})
 	case asgi.WebSocketHTTPResponseStart:
-		if e.Status < 200 || e.Status > 999 {
-			return false, fmt.Errorf("asgi/server: send websocket.http.response.start: status %d is no refusal: use 4xx or 5xx, or 3xx with a Location", e.Status)
-		}
-		hs.start = &e
-		return false, nil
+		hs.done = true
+		c.relay(w, r, hs, o)
+		return
 	case asgi.WebSocketSend, asgi.WebSocketFlush:
-		return false, fmt.Errorf("asgi/server: send %s: the connection is not accepted yet: send websocket.accept first", event.EventType())
+		err = fmt.Errorf("asgi/server: send %s: the connection is not accepted yet: send websocket.accept first", e.EventType())
 	case asgi.WebSocketHTTPResponseBody:
-		return false, errors.New("asgi/server: send websocket.http.response.body: the refusal has no status yet: send websocket.http.response.start first")
+		err = errors.New("asgi/server: send websocket.http.response.body: the refusal has no status yet: send websocket.http.response.start first")
+	default:
+		err = unexpected(o.event)
 	}
-	return false, unexpected(event)
+	o.err <- err
+}
+
+// refuse answers with what err asks for: a Deny's response, 503 for an end of our own, else 500 and a line.
+func (c *conn) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	var end asgi.DisconnectError
+	var deny asgi.Deny
+	if errors.As(err, &end) && !errors.As(err, &deny) {
+		err = asgi.Deny{Status: http.StatusServiceUnavailable, Body: []byte("Service Unavailable\n")}
+	}
+	c.respond(w, r, func(context.Context, *asgi.Scope, asgi.Receive, asgi.Send) error { return err })
+}
+
+// respond writes a refusal by the rules of any other HTTP response.
+func (c *conn) respond(w http.ResponseWriter, r *http.Request, app asgi.AppFunc) {
+	asgi.Handler{App: app, OnError: func(_ *asgi.Scope, err error) { c.logFailure(err) }}.ServeHTTP(w, r)
+}
+
+// relay writes the refusal that the application sends, beginning with o.
+func (c *conn) relay(w http.ResponseWriter, r *http.Request, hs *handshake, o offer) {
+	c.respond(w, r, func(ctx context.Context, _ *asgi.Scope, _ asgi.Receive, send asgi.Send) error {
+		for {
+			more, err := c.relayEvent(ctx, send, o.event)
+			o.err <- err
+			if !more {
+				return err
+			}
+			if o, err = c.nextOffer(ctx, hs); err != nil {
+				return err
+			}
+		}
+	})
+}
+
+// relayEvent sends one event of a refusal as the HTTP event that it stands for, and reports whether more is to come.
+func (c *conn) relayEvent(ctx context.Context, send asgi.Send, event asgi.Event) (more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.srv.opts.WriteTimeout)
+	defer cancel()
+	switch e := event.(type) {
+	case asgi.WebSocketHTTPResponseStart:
+		return true, send(ctx, asgi.HTTPResponseStart{Status: e.Status, Header: e.Header})
+	case asgi.WebSocketHTTPResponseBody:
+		err = send(ctx, asgi.HTTPResponseBody{Body: e.Body, MoreBody: e.MoreBody})
+		return e.MoreBody && ctx.Err() == nil, err
+	}
+	return true, fmt.Errorf("asgi/server: send %s: a refusal has begun: send websocket.http.response.body", eventName(event))
 }
 
 func eventName(event asgi.Event) string {
@@ -180,80 +223,6 @@ func eventName(event asgi.Event) string {
 		return "nil"
 	}
 	return event.EventType()
-}
-
-// denialBody writes a part of a refusal's response.
-func (c *conn) denialBody(w http.ResponseWriter, hs *handshake, body asgi.WebSocketHTTPResponseBody) (bool, error) {
-	control := http.NewResponseController(w)
-	if !hs.begun {
-		hs.begun = true
-		control.SetWriteDeadline(time.Now().Add(c.srv.opts.WriteTimeout)) // unsupported by a test's recorder, which does not block
-		copyHeader(w.Header(), hs.start.Header)
-		if !body.MoreBody {
-			w.Header().Set("Content-Length", fmt.Sprint(len(body.Body)))
-		}
-		w.WriteHeader(hs.start.Status)
-	}
-	_, err := w.Write(body.Body)
-	if errors.Is(err, http.ErrBodyNotAllowed) {
-		err = nil // 204 and 304 have none
-	}
-	if err == nil && body.MoreBody {
-		err = control.Flush()
-	}
-	if err != nil {
-		c.finish(asgi.DisconnectError{Code: codeAbnormal, Reason: "write: " + err.Error(), By: asgi.ByNetwork})
-		return true, asgi.ErrClosed
-	}
-	if body.MoreBody {
-		return false, nil
-	}
-	c.finish(asgi.DisconnectError{Code: codeAbnormal, By: asgi.ByApp})
-	return true, nil
-}
-
-// refuse answers for an application that returned before it accepted.
-func (c *conn) refuse(w http.ResponseWriter, err error) {
-	c.finish(asgi.DisconnectError{Code: codeAbnormal, By: asgi.ByApp})
-	if c.hs.begun {
-		c.logFailure(fmt.Errorf("returned before the refusal's last websocket.http.response.body: %w", orReturned(err)))
-		panic(http.ErrAbortHandler) // S6
-	}
-	var deny asgi.Deny
-	if errors.As(err, &deny) {
-		writeDenial(w, deny)
-		return
-	}
-	if !errors.Is(err, asgi.ErrClosed) {
-		c.logFailure(orReturned(err))
-	}
-	http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
-}
-
-// orReturned says what was wrong with an application that returned nil too early.
-func orReturned(err error) error {
-	if err == nil {
-		return errors.New("it returned before it accepted or refused: send websocket.accept or websocket.close, or return asgi.Deny")
-	}
-	return err
-}
-
-// writeDenial writes a refusal's response.
-func writeDenial(w http.ResponseWriter, d asgi.Deny) {
-	copyHeader(w.Header(), d.Header)
-	w.WriteHeader(d.StatusCode())
-	w.Write(d.Body) // the client may have gone: nothing is left to do about it
-}
-
-// copyHeader copies what an application may decide; how long the body is and where it ends is the server's business.
-func copyHeader(to, from http.Header) {
-	for name, values := range from {
-		switch name = http.CanonicalHeaderKey(name); name {
-		case "Transfer-Encoding", "Connection", "Upgrade":
-		default:
-			to[name] = slices.Clone(values)
-		}
-	}
 }
 
 // checkRequest refuses a malformed handshake (RFC 6455 section 4.2.1) before the application sees it. It returns 0 or a

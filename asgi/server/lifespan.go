@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/tideway-go/tideway/asgi"
 )
 
@@ -46,22 +48,35 @@ func (s *Server) startLifespan(ctx context.Context) (*lifespan, error) {
 	scope := asgi.LoggerKey.With(asgi.NewScope(asgi.Fields{Type: asgi.Lifespan, State: map[string]any{}}), s.log)
 	l.events <- asgi.LifespanStartup{}
 	go l.run(own, s.app, scope)
+	var err error
 	select {
-	case err := <-l.started:
-		if err != nil {
-			cancel(err)
-			<-l.finished
-			if errors.Is(err, errNoLifespan) {
-				return nil, nil
-			}
-			return nil, err
-		}
+	case err = <-l.started:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	if err == nil {
 		s.state = scope.State()
 		return l, nil
-	case <-ctx.Done():
-		cancel(context.Cause(ctx))
-		<-l.finished
-		return nil, context.Cause(ctx)
+	}
+	cancel(err)
+	if s.awaitEnd(l); errors.Is(err, errNoLifespan) {
+		return nil, nil
+	}
+	return nil, err
+}
+
+// awaitEnd gives an application that could not start AppCloseTimeout to return.
+func (s *Server) awaitEnd(l *lifespan) {
+	var late <-chan time.Time
+	if limit := s.opts.AppCloseTimeout; limit > 0 {
+		t := time.NewTimer(limit)
+		defer t.Stop()
+		late = t.C
+	}
+	select {
+	case <-l.finished:
+	case <-late:
+		s.log.Error("lifespan: application ignores the end of its ctx", zap.Duration("limit", s.opts.AppCloseTimeout))
 	}
 }
 

@@ -59,7 +59,18 @@ func (c *conn) overdue() {
 	}
 	end := *c.end
 	c.mu.Unlock()
-	c.srv.log.Warn("websocket: application still runs though the connection has ended", zap.String("path", c.path), zap.Error(end),
-		zap.Duration("limit", c.srv.opts.AppCloseTimeout))
+	c.logOverdue()
 	c.lose(end, true)
+}
+
+// logOverdue names an application that cannot be ended, once.
+func (c *conn) logOverdue() {
+	c.mu.Lock()
+	named := c.named
+	c.named = true
+	c.mu.Unlock()
+	if !named {
+		c.srv.log.Error("websocket: application ignores the end of its connection", zap.String("path", c.path), zap.Error(c.ended()),
+			zap.Duration("limit", c.srv.opts.AppCloseTimeout))
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -156,6 +157,9 @@ func (c *conn) readFailed(err error) {
 	case errors.Is(err, errReservedBit), errors.Is(err, errHalfCode):
 		c.protocolEnd(codeProtocol, err.Error())
 	case c.ended() != nil: // we closed first and the peer did not answer, or gorilla has written why
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			c.peerClosed() // it had its time
+		}
 	case isInflateError(err):
 		c.protocolEnd(codeInvalidData, "message does not inflate: "+err.Error())
 	default:
@@ -178,7 +182,7 @@ func lostReason(err error) string {
 	return err.Error()
 }
 
-// peerClosed notes that the peer's close frame has come. Ours is in the queue then: either it was first, or the close
+// peerClosed notes that the peer's close frame has come, or will not. Ours is in the queue then: either it was first, or the close
 // handler has queued the answer. RFC 6455 section 7.1.1 lets the server close the socket.
 func (c *conn) peerClosed() {
 	c.mu.Lock()

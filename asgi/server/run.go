@@ -36,6 +36,9 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 
 // serve is the life of a server: startup, requests, shutdown.
 func (s *Server) serve(ctx context.Context, listen func() (net.Listener, error)) error {
+	if s.isDown() {
+		return errors.New("asgi/server: serve: the server was shut down: make a new one with server.New")
+	}
 	life, err := s.startLifespan(ctx)
 	if err != nil {
 		return err
@@ -65,10 +68,12 @@ func (s *Server) serveRequests(ctx context.Context, listen func() (net.Listener,
 	s.log.Info("serving", zap.Stringer("address", ln.Addr()))
 	select {
 	case err = <-failed:
-		err = fmt.Errorf("asgi/server: serve: %w", err)
+		return errors.Join(fmt.Errorf("asgi/server: serve: %w", err), s.shutdownAll(context.WithoutCancel(ctx), hs))
 	case <-ctx.Done():
+		err = s.shutdownAll(context.WithoutCancel(ctx), hs)
+		<-failed // Shutdown has ended it
+		return err
 	}
-	return errors.Join(err, s.shutdownAll(context.WithoutCancel(ctx), hs))
 }
 
 // shutdownAll stops accepting, then ends requests and sockets side by side.

@@ -12,12 +12,15 @@ import (
 // send is the connection's asgi.Send.
 func (c *conn) send(ctx context.Context, event asgi.Event) error {
 	c.mu.Lock()
-	hs, open, over := c.hs, c.open, c.closing || c.cut
+	hs, over := c.hs, !c.open || c.closing || c.cut
 	c.mu.Unlock()
 	if hs != nil {
-		return hs.answer(event)
+		if taken, err := hs.answer(event); taken {
+			return err
+		}
+		return c.send(ctx, event) // the handshake is over now
 	}
-	if !open || over {
+	if over {
 		return asgi.ErrClosed
 	}
 	switch e := event.(type) {

@@ -166,3 +166,10 @@ func (s *Server) mount(f *asgi.Fields) {
 func (s *Server) httpError(scope *asgi.Scope, err error) {
 	s.log.Error("http: application failed", failure(scope.Path(), err)...)
 }
+
+// isDown reports whether Shutdown was called.
+func (s *Server) isDown() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.down
+}

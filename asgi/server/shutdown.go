@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/tideway-go/tideway/asgi"
 )
 
@@ -28,31 +26,23 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		close(s.closing)
 	}
 	s.mu.Unlock()
-	if !again {
-		s.closeAll(ctx)
-	}
 	end := asgi.DisconnectError{Code: codeGoingAway, Reason: reasonShutdown, By: asgi.ByServer}
+	if !again {
+		s.closeAll(ctx, end)
+	}
 	if again || !s.await(ctx, lingerTime) {
 		for _, c := range s.list() {
 			c.finish(end)
 			c.cancel(end)
 		}
-		limit := s.opts.AppCloseTimeout
-		if again || ctx.Err() != nil {
-			limit = 0
-		}
-		if limit > 0 {
-			s.await(ctx, limit)
+		if !again {
+			s.await(ctx, s.opts.AppCloseTimeout)
 		}
 	}
-	left := s.list()
-	for _, c := range left {
+	for _, c := range s.list() {
 		c.lose(end, true)
 	}
-	if len(left) > 0 {
-		left = s.stuck()
-	}
-	if n := len(left); n > 0 {
+	if n := s.stuck(); n > 0 {
 		return fmt.Errorf("asgi/server: shutdown: %d applications did not end", n)
 	}
 	s.helpers.Wait()
@@ -60,18 +50,18 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// stuck gives applications whose sockets have just been cut a moment, and names those that still run.
-func (s *Server) stuck() []*conn {
+// stuck gives applications whose sockets have just been cut a moment, then names and counts those that still run.
+func (s *Server) stuck() int {
 	s.await(context.Background(), time.Second)
 	left := s.list()
 	for _, c := range left {
-		s.log.Error("websocket: application did not end", zap.String("path", c.path))
+		c.logOverdue()
 	}
-	return left
+	return len(left)
 }
 
 // closeAll closes what is open, spread over the window.
-func (s *Server) closeAll(ctx context.Context) {
+func (s *Server) closeAll(ctx context.Context, end asgi.DisconnectError) {
 	conns := s.list()
 	if len(conns) == 0 {
 		return
@@ -87,7 +77,7 @@ func (s *Server) closeAll(ctx context.Context) {
 			case <-ctx.Done():
 			}
 		}
-		c.close(asgi.DisconnectError{Code: codeGoingAway, Reason: reasonShutdown, By: asgi.ByServer})
+		c.close(end)
 	}
 }
 
@@ -101,7 +91,7 @@ func (s *Server) list() []*conn {
 	return list
 }
 
-// await waits until no connection is left, and reports whether that happened before ctx or limit ended.
+// await waits until no connection is left, and reports whether that happened before ctx or limit (0: none) ended.
 func (s *Server) await(ctx context.Context, limit time.Duration) bool {
 	s.mu.Lock()
 	if len(s.conns) == 0 {
@@ -113,12 +103,16 @@ func (s *Server) await(ctx context.Context, limit time.Duration) bool {
 	}
 	idle := s.idle
 	s.mu.Unlock()
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
+	var late <-chan time.Time
+	if limit > 0 {
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		late = timer.C
+	}
 	select {
 	case <-idle:
 		return true
-	case <-timer.C:
+	case <-late:
 	case <-ctx.Done():
 	}
 	return false
