@@ -29,10 +29,14 @@ func (c *client) limit() (context.Context, context.CancelFunc) {
 // next reads one event and notes it.
 func (c *client) next(ctx context.Context) (asgi.Event, error) {
 	event, err := c.link.next(ctx)
-	if err == nil {
-		c.log.add("app", event)
+	if err != nil {
+		return nil, err
 	}
-	return event, err
+	c.log.add("app", event)
+	if e, ok := event.(asgi.WebSocketClose); ok && e.Code == codeInternal || c.link.judged() {
+		c.run.shown.Store(true) // as much as a client ever sees of a failure
+	}
+	return event, nil
 }
 
 // want reads the next event for an expectation, in whose failure text expected stands.
@@ -83,18 +87,20 @@ func (c *client) fatalf(format string, args ...any) {
 
 // state says how the app is.
 func (c *client) state() string {
-	select {
-	case <-c.run.done:
+	c.link.mu.Lock()
+	returned, receiving, sending, held := c.link.returned, c.link.receiving, c.link.sending, len(c.link.held)
+	c.link.mu.Unlock()
+	if returned {
+		<-c.run.done
 		c.run.shown.Store(true)
-		if c.run.err != nil {
-			return "\n\tthe app returned: " + describeError(c.run.err)
+		switch {
+		case c.run.failed != nil:
+			return "\n\tthe app failed: " + describeError(c.run.failed)
+		case c.run.err != nil:
+			return "\n\tthe app returned: " + c.run.err.Error()
 		}
 		return "\n\tthe app returned nil"
-	default:
 	}
-	c.link.mu.Lock()
-	receiving, sending, held := c.link.receiving, c.link.sending, len(c.link.held)
-	c.link.mu.Unlock()
 	text := "\n\tthe app is at work"
 	switch {
 	case sending > 0:

@@ -33,8 +33,9 @@
 //   - An expectation that ran out of time has changed nothing: the app goes on, and the event comes with the next call.
 //   - Everything that a Site started has ended when the test ends. Connections that are still open are cut then; what
 //     does not end in time fails the test, with its name and where its goroutines are.
-//   - An error that an app returned and that no expectation has shown fails the test at its end. [asgi.ErrClosed], the
-//     cause of an ended ctx, [asgi.Deny] and [asgi.CloseError] are no failures.
+//   - An error that an app returned and that nothing has shown fails the test at its end. Shown is what a failure text has
+//     told, what Wait has returned, and what the test has read as a close with 1011 or a status 500. [asgi.ErrClosed],
+//     the cause of an ended ctx, [asgi.Deny] and [asgi.CloseError] are no failures.
 //   - A panic of the app fails the test with its stack; the connection ends as on a real server.
 //
 // Methods that check something end the test like [testing.T.FailNow], so they belong on the test's own goroutine. Next

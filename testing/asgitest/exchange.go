@@ -71,7 +71,9 @@ func (s *Site) exchange(method, path string, length int) *Exchange {
 	}
 	server := &httpServer{head: scope.Method() == http.MethodHead}
 	ctx := server.open(s.options)
-	server.onStall = func() { server.over(asgi.DisconnectError{Reason: "the client does not read", By: asgi.ByServer}, true) }
+	server.onStall = func() {
+		server.over(asgi.DisconnectError{Reason: "write: the client does not read", By: asgi.ByNetwork}, true)
+	}
 	e := &Exchange{server: server}
 	e.client = client{t: s.t, timeout: s.options.Timeout, link: &server.link}
 	e.run = s.begin(ctx, scope.Method()+" "+path, e.Abandon, func(ctx context.Context) error {

@@ -131,7 +131,7 @@ func (ws *WebSocket) ReceiveClose() asgi.CloseError {
 	return ws.closing("websocket.close")
 }
 
-// ExpectClose demands that the next event is a close with this code and reason. It counts as having shown an app's error.
+// ExpectClose demands that the next event is a close with this code and reason.
 func (ws *WebSocket) ExpectClose(code int, reason string) {
 	ws.t.Helper()
 	expected := "websocket.close (" + describeClose(code, reason) + ")"
@@ -147,7 +147,6 @@ func (ws *WebSocket) closing(expected string) asgi.CloseError {
 	if !ok {
 		ws.mismatch(expected, event)
 	}
-	ws.run.shown.Store(true)
 	return asgi.CloseError{Code: e.Code, Reason: e.Reason}
 }
 

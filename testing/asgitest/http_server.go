@@ -16,14 +16,12 @@ import (
 // An httpServer is the server's end of one request: it holds the app to the protocol.
 type httpServer struct {
 	link
-	head     bool // the response has no body, whatever the app sends
+	head     bool // the request is a HEAD: what the app sends as a body is dropped
 	start    *asgi.HTTPResponseStart
 	begun    bool  // start has been passed on, with the first part of the body
 	length   int64 // of the body, as the app declared; -1: not declared
 	written  int64
 	trailing bool // the body is complete, and trailers may follow
-	whole    bool // the response is complete
-	short    bool // the app sent less than it declared
 	instead  bool // the response is the server's own, because there was none from the app
 }
 
@@ -38,7 +36,7 @@ func (s *httpServer) send(ctx context.Context, event asgi.Event) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, again := event.(asgi.HTTPResponseStart); s.ended && !(again && s.whole) {
+	if s.ended {
 		return asgi.ErrClosed
 	}
 	if err := s.check(event); err != nil {
@@ -77,8 +75,11 @@ func (s *httpServer) load(event asgi.Event) (asgi.Event, error) {
 
 // readFile reads the part of an open file that e names.
 func readFile(e asgi.HTTPResponseZeroCopySend) ([]byte, error) {
-	if e.File == nil {
+	switch {
+	case e.File == nil:
 		return nil, errors.New("File is nil: open one")
+	case e.Offset < -1 || e.Count < 0:
+		return nil, fmt.Errorf("Offset is %d and Count is %d: Offset may be -1, else both are 0 or more", e.Offset, e.Count)
 	}
 	var r io.Reader = e.File
 	if e.Offset >= 0 {
@@ -87,7 +88,11 @@ func readFile(e asgi.HTTPResponseZeroCopySend) ([]byte, error) {
 	if e.Count > 0 {
 		r = io.LimitReader(r, e.Count)
 	}
-	return io.ReadAll(r)
+	body, err := io.ReadAll(r)
+	if err == nil && int64(len(body)) < e.Count {
+		err = fmt.Errorf("Count is %d, but %s has %d bytes there", e.Count, e.File.Name(), len(body))
+	}
+	return body, err
 }
 
 // check says why event does not fit the state of the response, and what would.
@@ -110,22 +115,38 @@ func (s *httpServer) check(event asgi.Event) error {
 			return errors.New("the response has not begun: send asgi.HTTPResponseStart first")
 		case s.trailing:
 			return errors.New("the body is complete: send asgi.HTTPResponseTrailers, which the start announced")
-		case s.length >= 0 && s.written+int64(len(e.Body)) > s.length && !s.bodiless():
-			return fmt.Errorf("the body has more than the %d bytes of Content-Length: %w", s.length, http.ErrContentLength)
 		}
+		return s.checkLength(e)
 	case asgi.HTTPResponseTrailers:
 		if !s.trailing {
 			return errors.New("trailers follow a complete body: set Trailers in the start, and send the last asgi.HTTPResponseBody first")
 		}
 		return checkHeader(e.Header)
 	case asgi.HTTPResponseEarlyHint, asgi.HTTPResponseDebug:
-		if s.start != nil {
-			return errors.New("the response has begun: send this before asgi.HTTPResponseStart")
+		if s.begun {
+			return errors.New("the response has begun: send this before the first asgi.HTTPResponseBody")
 		}
 	case asgi.HTTPResponsePush:
 		return fmt.Errorf("the scope does not have the extension http.response.push: %w", errors.ErrUnsupported)
 	default:
 		return errForeign(event, "http")
+	}
+	return nil
+}
+
+// checkLength holds a part of the body to what the start has said.
+func (s *httpServer) checkLength(e asgi.HTTPResponseBody) error {
+	n := s.written + int64(len(e.Body))
+	switch {
+	case s.head:
+	case s.start.Status == http.StatusNoContent || s.start.Status == http.StatusNotModified:
+		if len(e.Body) > 0 {
+			return fmt.Errorf("a response with status %d has no body: leave Body empty", s.start.Status)
+		}
+	case s.length >= 0 && n > s.length:
+		return fmt.Errorf("the body has %d bytes, more than the %d of Content-Length", n, s.length)
+	case s.length >= 0 && n < s.length && !e.MoreBody:
+		return fmt.Errorf("the last part ends %d bytes before Content-Length does", s.length-n)
 	}
 	return nil
 }
@@ -141,11 +162,6 @@ func contentLength(h http.Header) (int64, error) {
 		return -1, fmt.Errorf("Content-Length is %q: write a number of bytes, or leave it out", value)
 	}
 	return n, nil
-}
-
-// bodiless responses have no body, whatever the app sends (RFC 9110 sections 9.3.2, 15.3.5 and 15.4.5).
-func (s *httpServer) bodiless() bool {
-	return s.head || s.start.Status == http.StatusNoContent || s.start.Status == http.StatusNotModified
 }
 
 // apply carries out an event that fits.
@@ -175,27 +191,21 @@ func (s *httpServer) body(e asgi.HTTPResponseBody) {
 		s.emit(*s.start)
 	}
 	s.written += int64(len(e.Body))
-	if s.bodiless() {
+	if s.head {
 		e.Body = nil
 	}
+	s.emit(e)
 	switch {
 	case e.MoreBody:
-		s.emit(e)
-	case s.length >= 0 && s.written < s.length && !s.bodiless():
-		s.short = true
-		s.over(asgi.DisconnectError{By: asgi.ByServer}, false)
 	case s.start.Trailers:
 		s.trailing = true
-		s.emit(e)
 	default:
-		s.emit(e)
 		s.complete()
 	}
 }
 
 // complete ends a response that the client has whole.
 func (s *httpServer) complete() {
-	s.whole = true
 	s.over(asgi.DisconnectError{By: asgi.ByApp}, false)
 }
 
@@ -204,7 +214,7 @@ func (s *httpServer) over(d asgi.DisconnectError, lost bool) {
 	if s.ended {
 		return
 	}
-	s.lastIn(asgi.HTTPDisconnect{}, lost)
+	s.lastIn(asgi.HTTPDisconnect{}, false)
 	s.outOver = true
 	s.finish(d, lost)
 }
@@ -213,36 +223,47 @@ func (s *httpServer) over(d asgi.DisconnectError, lost bool) {
 func (s *httpServer) settle(r *run) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r.failed = failure(r.err, s.ended)
+	s.judge(r)
+	aborted := errors.Is(r.err, http.ErrAbortHandler) // how net/http says that the connection is to be cut
 	var closing asgi.CloseError
 	switch {
+	case aborted:
+		r.failed = nil
 	case r.failed == nil && errors.As(r.err, &closing):
 		r.failed = r.err // a request has no close code
-	case r.failed == nil && s.short:
-		r.failed = fmt.Errorf("the app sent %d bytes of a body for which it declared %d", s.written, s.length)
+	case r.failed == nil && !s.ended:
+		r.failed = s.unanswered(r.err)
 	}
-	if !s.ended {
-		if s.begun {
-			if r.failed == nil {
-				r.failed = errors.New("the app returned before its response was complete: send the last asgi.HTTPResponseBody without MoreBody")
-			}
-		} else {
-			s.answer(r)
-		}
-		s.over(asgi.DisconnectError{By: asgi.ByApp}, false)
+	if !s.ended && !s.begun && !aborted {
+		s.answer(r)
 	}
+	s.over(asgi.DisconnectError{By: asgi.ByApp}, false)
 	stop(&s.patience)
 	s.cancel(asgi.DisconnectError{By: asgi.ByApp})
+}
+
+// unanswered is what is wrong with an app that returned while its response was not complete.
+func (s *httpServer) unanswered(err error) error {
+	var deny asgi.Deny
+	switch {
+	case s.begun:
+		return errors.New("it returned before its response was complete: send the last asgi.HTTPResponseBody without MoreBody")
+	case s.start != nil:
+		return errors.New("it returned after asgi.HTTPResponseStart: send asgi.HTTPResponseBody too, empty if need be")
+	case !errors.As(err, &deny):
+		return errors.New("it returned without a response: send asgi.HTTPResponseStart and asgi.HTTPResponseBody, or return asgi.Deny")
+	}
+	return errors.Join(checkStatus(deny.StatusCode()), checkHeader(deny.Header))
 }
 
 // answer responds for an app that returned before any of its response reached the client.
 func (s *httpServer) answer(r *run) {
 	deny := asgi.Deny{Status: http.StatusInternalServerError}
-	if r.failed == nil && !errors.As(r.err, &deny) {
-		r.failed = errors.New("the app returned without a response")
+	if r.failed == nil {
+		errors.As(r.err, &deny)
 	}
+	s.verdict = true
 	s.instead = r.failed != nil
-	s.whole = true
 	s.emit(asgi.HTTPResponseStart{Status: deny.StatusCode(), Header: deny.Header.Clone()})
 	if s.head {
 		deny.Body = nil

@@ -33,6 +33,8 @@ type link struct {
 	stall   *time.Timer  // runs while the queue is full
 	onStall func()       // called with mu held when the client has read nothing for too long
 
+	returned bool // Serve has, and run.done is about to be closed
+	verdict  bool // the last of `out` is the server's own answer to how Serve returned
 	ended    bool // Send returns ErrClosed
 	cancel   context.CancelCauseFunc
 	patience *time.Timer // runs from an orderly end to the end of ctx
@@ -198,6 +200,13 @@ func (l *link) next(ctx context.Context) (asgi.Event, error) {
 	return event, nil
 }
 
+// judged reports whether the test has read everything, up to the server's answer to how Serve returned.
+func (l *link) judged() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.verdict && len(l.out) == 0
+}
+
 // startStall begins to count the time in which the client reads nothing though the queue is full.
 func (l *link) startStall() {
 	if l.stall != nil || l.limits.WriteTimeout < 0 || l.onStall == nil {
@@ -212,6 +221,12 @@ func (l *link) startStall() {
 		}
 	})
 	l.stall = t
+}
+
+// judge notes that Serve has returned, and whether that was a failure.
+func (l *link) judge(r *run) {
+	l.returned = true
+	r.failed = failure(r.err, l.ended)
 }
 
 // finish ends the app's side: Send returns ErrClosed from now on. A lost connection ends ctx at once, another one when

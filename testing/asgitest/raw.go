@@ -32,7 +32,7 @@ func (s *Site) Raw(scope *asgi.Scope) *Raw {
 	scope = s.equip(scope)
 	conn := &rawConn{}
 	ctx := conn.open(s.options)
-	conn.onStall = func() { conn.over(asgi.DisconnectError{Reason: "the client does not read", By: asgi.ByServer}) }
+	conn.onStall = func() { conn.over(asgi.DisconnectError{Reason: "write: the client does not read", By: asgi.ByNetwork}) }
 	r := &Raw{conn: conn}
 	r.client = client{t: s.t, timeout: s.options.Timeout, link: &conn.link}
 	r.run = s.begin(ctx, rawName(scope), r.Drop, func(ctx context.Context) error {
@@ -77,7 +77,7 @@ func (c *rawConn) over(d asgi.DisconnectError) {
 func (c *rawConn) settle(r *run) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r.failed = failure(r.err, c.ended)
+	c.judge(r)
 	c.over(asgi.DisconnectError{By: asgi.ByApp})
 }
 

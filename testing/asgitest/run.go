@@ -43,12 +43,15 @@ func (c *core) begin(ctx context.Context, name string, cut func(), work func(con
 		defer close(r.done)
 		r.err = errGoexit
 		defer func() {
-			if v := recover(); v != nil {
+			v := recover()
+			if v != nil {
 				r.err = &asgi.PanicError{Value: v, Stack: debug.Stack()}
+			}
+			settle(r)
+			if v != nil && r.failed != nil {
 				r.shown.Store(true)
 				c.errorf("asgitest: %s: the app panicked: %s", r.name, describeError(r.err))
 			}
-			settle(r)
 		}()
 		r.err = work(labelled)
 	})

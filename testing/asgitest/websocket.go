@@ -31,7 +31,7 @@ func (s *Site) Open(path string) *WebSocket {
 	ctx := server.open(s.options)
 	server.onStall = func() {
 		server.emit(asgi.WebSocketClose{Code: codeLost})
-		server.over(asgi.DisconnectError{Code: codeLost, Reason: "the client does not read", By: asgi.ByServer}, true)
+		server.over(asgi.DisconnectError{Code: codeLost, Reason: "write: the client does not read", By: asgi.ByNetwork}, true)
 	}
 	server.in = []asgi.Event{asgi.WebSocketConnect{}}
 	ws := &WebSocket{server: server}

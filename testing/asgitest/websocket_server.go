@@ -129,8 +129,11 @@ func (s *wsServer) checkAccept(e asgi.WebSocketAccept) error {
 		return fmt.Errorf("the client did not offer subprotocol %q: choose one of %q or none", e.Subprotocol, s.scope.Subprotocols())
 	}
 	for name := range e.Header {
-		if http.CanonicalHeaderKey(name) == "Sec-Websocket-Protocol" {
+		switch http.CanonicalHeaderKey(name) {
+		case "Sec-Websocket-Protocol":
 			return errors.New("Header has Sec-Websocket-Protocol: set Subprotocol instead")
+		case "Sec-Websocket-Accept", "Sec-Websocket-Extensions", "Connection", "Upgrade", "Content-Length", "Transfer-Encoding":
+			return fmt.Errorf("Header has %s: leave it out, the server sets it", name)
 		}
 	}
 	return checkHeader(e.Header)
@@ -226,15 +229,16 @@ func (s *wsServer) closeBy(code int, reason string) {
 func (s *wsServer) settle(r *run) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r.failed = failure(r.err, s.ended)
+	s.judge(r)
 	d := asgi.DisconnectError{Code: codeLost, By: asgi.ByApp}
 	if !s.ended {
+		s.verdict = true
 		switch s.phase {
 		case connecting:
-			s.refuse(r.err)
+			s.refuse(r)
 		case refusing:
 			if r.failed == nil {
-				r.failed = errors.New("the app returned before the last part of its refusal, one without MoreBody")
+				r.failed = errors.New("it returned before the last part of its refusal, an asgi.WebSocketHTTPResponseBody without MoreBody")
 			}
 		case open:
 			d.Code, d.Reason = closeFor(r)
@@ -247,17 +251,18 @@ func (s *wsServer) settle(r *run) {
 }
 
 // refuse answers the handshake for an app that returned without an answer.
-func (s *wsServer) refuse(err error) {
-	s.refusedBy = err
+func (s *wsServer) refuse(r *run) {
+	s.refusedBy = r.err
 	var deny asgi.Deny
-	var closing asgi.CloseError
-	switch {
-	case errors.As(err, &deny):
-	case errors.As(err, &closing) && checkClose(closing.Code, closing.Reason) == nil:
-		s.emit(asgi.WebSocketClose{Code: orNormal(closing.Code), Reason: closing.Reason})
-		return
-	default:
-		deny = asgi.Deny{Status: http.StatusInternalServerError}
+	if !errors.As(r.err, &deny) {
+		deny.Status = http.StatusInternalServerError
+		if r.failed == nil {
+			r.failed = r.err
+		}
+		if r.failed == nil {
+			r.failed = errors.New("it returned before it accepted or refused: send asgi.WebSocketAccept or asgi.WebSocketClose, or return asgi.Deny")
+			s.refusedBy = r.failed
+		}
 	}
 	s.emit(asgi.WebSocketHTTPResponseStart{Status: deny.StatusCode(), Header: deny.Header.Clone()})
 	s.emit(asgi.WebSocketHTTPResponseBody{Body: deny.Body})

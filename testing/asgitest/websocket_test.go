@@ -93,15 +93,12 @@ func TestRefused(t *testing.T) {
 		{"case 106: close", script(nil, asgi.WebSocketClose{}), asgitest.Refusal{Status: 403, Code: 1000}},
 		{"case 106: close with a code", script(nil, asgi.WebSocketClose{Code: 4005, Reason: "why"}),
 			asgitest.Refusal{Status: 403, Code: 4005, Reason: "why"}},
-		{"close error", script(asgi.CloseError{Code: 4005, Reason: "why"}),
-			asgitest.Refusal{Status: 403, Code: 4005, Reason: "why", Err: asgi.CloseError{Code: 4005, Reason: "why"}}},
 		{"case 169: denial response", script(nil,
 			asgi.WebSocketHTTPResponseStart{Status: 401, Header: http.Header{"Www-Authenticate": {"Basic"}}},
 			asgi.WebSocketHTTPResponseBody{Body: []byte("who "), MoreBody: true},
 			asgi.WebSocketHTTPResponseBody{Body: []byte("are you?")}),
 			asgitest.Refusal{Status: 401, Header: http.Header{"Www-Authenticate": {"Basic"}}, Body: []byte("who are you?")}},
 		{"failed", script(errBoom), asgitest.Refusal{Status: 500, Err: errBoom}},
-		{"returned", script(nil), asgitest.Refusal{Status: 500}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := asgitest.New(t, c.app).Refused("/ws/")
