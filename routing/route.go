@@ -152,37 +152,36 @@ func (r Route) shadows(s Route) bool {
 	return r.pattern.covers(s.pattern)
 }
 
-// match matches what is left of a path.
-func (r *Route) match(rest string, m *match) bool {
+// match matches what is left of a path. It appends to params, which may lie on the caller's stack.
+func (r *Route) match(path string, params []param) (_ []param, args []string, rest string, ok bool) {
 	if r.expr != nil {
-		return r.matchExpr(rest, m)
+		return r.matchExpr(path, params)
 	}
-	params, rest, ok := r.pattern.match(rest, m.params)
-	if ok {
-		m.params, m.rest = params, rest
-	}
-	return ok
+	params, rest, ok = r.pattern.match(path, params)
+	return params, nil, rest, ok
 }
 
-func (r *Route) matchExpr(rest string, m *match) bool {
-	path, ok := decode(rest)
-	if !ok {
-		return false
+func (r *Route) matchExpr(path string, params []param) (_ []param, args []string, rest string, ok bool) {
+	if path, ok = decode(path); !ok {
+		return nil, nil, "", false
 	}
 	at := r.expr.FindStringSubmatchIndex(path)
 	if at == nil {
-		return false
+		return nil, nil, "", false
 	}
 	for i, name := range r.expr.SubexpNames() {
 		from, to := at[2*i], at[2*i+1]
 		switch {
 		case i == 0 || from < 0:
 		case name != "":
-			m.params = append(m.params, param{name, path[from:to]})
+			params = append(params, param{name, path[from:to]})
 		case len(r.captures) == 0:
-			m.args = append(m.args, path[from:to])
+			args = append(args, path[from:to])
 		}
 	}
-	m.rest = "/" + strings.TrimLeft((&url.URL{Path: path[at[1]:]}).EscapedPath(), "/")
-	return true
+	rest = "/"
+	if left := path[at[1]:]; left != "" {
+		rest += strings.TrimLeft((&url.URL{Path: left}).EscapedPath(), "/")
+	}
+	return params, args, rest, true
 }

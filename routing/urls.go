@@ -68,21 +68,21 @@ func (u *urls) Serve(ctx context.Context, scope *asgi.Scope, receive asgi.Receiv
 // find returns the first route from i on that matches, and what it found.
 func (u *urls) find(i int, rest string, outer *match) (int, *match) {
 	encoded := strings.IndexByte(rest, '%') >= 0
-	var m match
-	var params [8]param
+	var few [4]param
 	for ; i < len(u.routes); i++ {
 		r := &u.routes[i]
 		if !encoded && !strings.HasPrefix(rest, r.literal) {
 			continue
 		}
-		if m.params = params[:0]; !r.match(rest, &m) {
+		params, args, left, ok := r.match(rest, few[:0])
+		if !ok {
 			continue
 		}
-		found := &match{rest: m.rest, args: m.args}
-		found.params = append(append(found.few[:0], m.params...), r.defaults...)
+		found := &match{rest: left, args: args}
+		found.params = append(append(found.few[:0], params...), r.defaults...)
 		if outer != nil {
 			found.params = append(found.params, outer.params...)
-			found.args = slices.Concat(outer.args, m.args)
+			found.args = slices.Concat(outer.args, args)
 		}
 		return i, found
 	}

@@ -1,0 +1,60 @@
+package routing_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/routing"
+)
+
+// BenchmarkURLs routes one connection among 20 routes: to a literal path, to one with a parameter, through a mount, to
+// nowhere.
+func BenchmarkURLs(b *testing.B) {
+	leaf := asgi.AppFunc(func(context.Context, *asgi.Scope, asgi.Receive, asgi.Send) error { return nil })
+	var routes []routing.Route
+	for i := range 16 {
+		routes = append(routes, routing.Path(fmt.Sprintf("/page%d/", i), leaf))
+	}
+	routes = append(routes,
+		routing.Path("/ws/chat/{room}/", leaf),
+		routing.Path("/ws/user/{id:int}/", leaf),
+		routing.Regexp(`^/archive/(\d+)/$`, leaf),
+		routing.Mount("/api/{version}/", routing.URLs(routing.Path("/users/{id:int}/", leaf))),
+	)
+	app := routing.Protocols(map[string]asgi.App{asgi.WebSocket: routing.URLs(routes...)})
+	for name, path := range map[string]string{
+		"literal": "/page8/",
+		"param":   "/ws/chat/lobby/",
+		"encoded": "/ws/chat/l%C3%B6bby/",
+		"regexp":  "/archive/2012/",
+		"mount":   "/api/v2/users/7/",
+		"none":    "/ws/nothing/",
+	} {
+		b.Run(name, func(b *testing.B) {
+			decoded := path
+			if name == "encoded" {
+				decoded = "/ws/chat/löbby/"
+			}
+			scope := asgi.NewScope(asgi.Fields{Type: asgi.WebSocket, Path: decoded, RawPath: path})
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := app.Serve(b.Context(), scope, none, swallow); (err != nil) != (name == "none") {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// One route with parameters costs three allocations: what was found, the scope that carries it, and their link.
+func TestURLsAllocate(t *testing.T) {
+	leaf := asgi.AppFunc(func(context.Context, *asgi.Scope, asgi.Receive, asgi.Send) error { return nil })
+	app := routing.URLs(routing.Path("/ws/{a}/{b:int}/", leaf))
+	scope := asgi.NewScope(asgi.Fields{Type: asgi.WebSocket, Path: "/ws/x/1/", RawPath: "/ws/x/1/"})
+	ctx := t.Context()
+	if got := testing.AllocsPerRun(100, func() { _ = app.Serve(ctx, scope, none, swallow) }); got > 3 {
+		t.Errorf("%v allocations, want at most 3", got)
+	}
+}
