@@ -65,7 +65,6 @@ func (m Message) Fields() (map[string]any, error) {
 	if err != nil {
 		return nil, &opError{op: "fields of message", name: m.Type(), cause: err}
 	}
-	delete(fields, typeKey)
 	return fields, nil
 }
 

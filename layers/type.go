@@ -2,10 +2,12 @@ package layers
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 
 	"github.com/tideway-go/tideway/layers/driver"
+	"github.com/tideway-go/tideway/layers/internal/payload"
 )
 
 // Type is the one place where a message's name and its payload meet:
@@ -22,9 +24,13 @@ func (t Type[T]) String() string { return string(t) }
 // With encodes v at once and returns it as a message; later changes to v do not show. It panics when no value of T can
 // be a payload. A value that cannot be encoded gives a message that Send refuses with the reason.
 func (t Type[T]) With(v T) Message {
-	data, err := encodePayload(string(t), v)
-	if shape, ok := err.(shapeError); ok {
-		panic(fmt.Sprintf("layers: %s payload of type %q: %s", shape.kind, string(t), shape.text))
+	if t == "" {
+		panic(fmt.Sprintf("layers: a layers.Type[%s] is empty: give it a name, as in: const chatMessage layers.Type[said] = \"chat.message\"",
+			reflect.TypeFor[T]()))
+	}
+	data, err := encodePayload(string(t), &v)
+	if _, ok := errors.AsType[*payload.ShapeError](err); ok {
+		panic(fmt.Sprintf("layers: layers.Type[%s] %q: %s", reflect.TypeFor[T](), string(t), err))
 	}
 	if err != nil {
 		return Message{err: fmt.Errorf("message of type %q: %w", string(t), err)}
@@ -74,7 +80,7 @@ func (t Type[T]) JSON(m Message) ([]byte, error) {
 		if err != nil {
 			return []byte(nil), err
 		}
-		text, err := json.Marshal(v)
+		text, err := json.Marshal(&v)
 		if err != nil {
 			err = &opError{op: "JSON of message", name: m.Type(), cause: err}
 		}
