@@ -6,12 +6,15 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/consumers"
+	"github.com/tideway-go/tideway/routing"
 )
 
 // TestBrowser drives the page in Chromium: what people see, not what the socket carries.
 func TestBrowser(t *testing.T) {
 	browser := startBrowser(t)
-	site := startSite(t, "127.0.0.1:0")
+	site := startSite(t, "127.0.0.1:0", app())
 
 	t.Run("a room hears, another does not", func(t *testing.T) {
 		ann, bob, eve := openTab(t, browser), openTab(t, browser), openTab(t, browser)
@@ -83,7 +86,7 @@ func TestBrowser(t *testing.T) {
 	})
 
 	t.Run("the page comes back by itself", func(t *testing.T) {
-		first := startSite(t, "127.0.0.1:0")
+		first := startSite(t, "127.0.0.1:0", app())
 		ann := openTab(t, browser)
 		ann.enter(first.url+"/lobby/", "Ann")
 		ann.say("before")
@@ -93,7 +96,7 @@ func TestBrowser(t *testing.T) {
 		ann.until(`!document.querySelector("#status").textContent.startsWith("connected")`)
 		ann.do(chromedp.SendKeys(message, "ence\n"))
 		ann.noticed()
-		startSite(t, first.addr)
+		startSite(t, first.addr, app())
 		ann.connected()
 		if got := ann.typed(); got != "half a sentence" {
 			t.Errorf("the input holds %q, want what was typed", got)
@@ -102,6 +105,22 @@ func TestBrowser(t *testing.T) {
 		ann.hears("half a sentence")
 		if n := ann.count("#log li"); n != 2 {
 			t.Errorf("the log shows %d messages, want 2", n)
+		}
+	})
+
+	t.Run("a message that nobody heard comes back", func(t *testing.T) {
+		deaf := startSite(t, "127.0.0.1:0", routing.Protocols(map[string]asgi.App{
+			asgi.HTTP:      asgi.FromHandler(pages()),
+			asgi.WebSocket: consumers.AsyncWebsocketConsumer[struct{}]{}.App(), // accepts and ignores
+		}))
+		ann := openTab(t, browser)
+		ann.enter(deaf.url+"/lobby/", "Ann")
+		ann.say("is anybody there?")
+		ann.do(chromedp.SendKeys(message, "Hello?"))
+		deaf.stop()
+		ann.until(`!document.querySelector("#status").textContent.startsWith("connected")`)
+		if got := ann.typed(); got != "is anybody there? Hello?" {
+			t.Errorf("the input holds %q, want what was not heard, and what was typed since", got)
 		}
 	})
 

@@ -33,7 +33,7 @@ func main() {
 	ln, err := net.Listen("tcp", *addr)
 	if err == nil {
 		fmt.Printf("chat: open http://%s/ in two tabs\n", ln.Addr())
-		err = serve(ctx, ln)
+		err = serve(ctx, ln, app())
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "chat:", err)
@@ -41,10 +41,10 @@ func main() {
 	}
 }
 
-// serve runs the site until ctx ends.
-func serve(ctx context.Context, ln net.Listener) error {
+// serve runs a site until ctx ends.
+func serve(ctx context.Context, ln net.Listener, site asgi.App) error {
 	layers.Register(layers.Default, memlayer.New(nil))
-	return server.New(app(), nil).Serve(ctx, ln)
+	return server.New(site, nil).Serve(ctx, ln)
 }
 
 // app is all of the site: pages by HTTP, rooms by WebSocket.

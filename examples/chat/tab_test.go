@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/tideway-go/tideway/asgi"
 )
 
 const (
@@ -23,7 +24,7 @@ type site struct {
 	stop      func() // ends it and waits
 }
 
-func startSite(t *testing.T, addr string) *site {
+func startSite(t *testing.T, addr string, app asgi.App) *site {
 	t.Helper()
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -31,7 +32,7 @@ func startSite(t *testing.T, addr string) *site {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- serve(ctx, ln) }()
+	go func() { done <- serve(ctx, ln, app) }()
 	stopped := false
 	s := &site{addr: ln.Addr().String(), url: "http://" + ln.Addr().String()}
 	s.stop = func() {
