@@ -133,9 +133,9 @@ func TestBrowser(t *testing.T) {
 		}{
 			{0, 250, 500},
 			{1, 500, 1000},
-			{5, 8000, 16000},
-			{6, 15000, 30000},
-			{5000, 15000, 30000},
+			{4, 4000, 8000},
+			{5, 7500, 15000},
+			{5000, 7500, 15000},
 		} {
 			const both = `import("/static/backoff.js").then(m => [m.backoff(%d, () => 0), m.backoff(%[1]d, () => 1)].join(" to "))`
 			want := fmt.Sprintf("%d to %d", c.earliest, c.last)

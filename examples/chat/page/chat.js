@@ -70,7 +70,11 @@ function enterRoom() {
   $("scroll").addEventListener("scroll", () => { if (atLatest()) $("latest").hidden = true; });
   addEventListener("online", () => { if (!socket) connect(); });
   addEventListener("offline", () => socket?.close());
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) countUnread(0); });
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    countUnread(0);
+    if (!socket) connect();   // whoever looks does not want to wait
+  });
   countUnread(0);
   connect();
   $("message").focus();
