@@ -14,6 +14,7 @@ import (
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/asgi/server"
 	"github.com/tideway-go/tideway/consumers"
+	"github.com/tideway-go/tideway/routing"
 )
 
 // echo has no state: one connection is like another.
@@ -29,7 +30,8 @@ var Echo = consumers.AsyncWebsocketConsumer[echo]{Frame: (*echo).frame}.App()
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := server.New(Echo, nil).Run(ctx); err != nil {
+	site := routing.Protocols(map[string]asgi.App{asgi.WebSocket: Echo})
+	if err := server.New(site, nil).Run(ctx); err != nil {
 		log.Fatal(err)
 	}
 }
