@@ -19,6 +19,17 @@ const (
 	Flush  = driver.FeatureFlush  // Flush
 )
 
+// start hands the driver what it needs of its layer.
+func (l *Layer) start() {
+	if s, ok := l.driver.(driver.Starter); ok {
+		s.Start((*host)(l), driver.Limits{
+			Expiry:         l.opts.Expiry,
+			MaxMessageSize: l.opts.MaxMessageSize,
+			Capacity:       l.Capacity,
+		})
+	}
+}
+
 // Require returns an error that matches errors.ErrUnsupported and names the first feature that the layer does not
 // have. Call it at start, so that a wrong choice of backend shows before the first user comes.
 func (l *Layer) Require(ctx context.Context, features ...Feature) error {

@@ -22,6 +22,7 @@ func (l *Layer) NewChannel(ctx context.Context) (channel string, err error) {
 	l.mu.Unlock()
 	if l.closed.Load() { // Close may have looked at boxes before
 		b.end()
+		return "", ErrClosed
 	}
 	return channel, nil
 }

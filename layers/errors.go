@@ -41,6 +41,7 @@ var translated = []struct{ from, to error }{
 	{driver.ErrNoChannel, ErrNoChannel},
 	{driver.ErrUncertain, ErrUncertain},
 	{driver.ErrClosed, ErrClosed},
+	{driver.ErrTooLarge, ErrMessageTooLarge},
 }
 
 // opError is an error of one method: what was tried, on what, and why it failed.
@@ -70,7 +71,7 @@ func (l *Layer) failed(op, name string, err error) error {
 		return nil
 	case l.closed.Load():
 		err = ErrClosed
-	case err == context.Canceled || err == context.DeadlineExceeded:
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
 		return err
 	}
 	for _, t := range translated {

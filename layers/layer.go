@@ -37,13 +37,7 @@ func New(d driver.Driver, opts *Options) *Layer {
 	}
 	l := &Layer{driver: d, opts: opts.withDefaults(), boxes: make(map[string]*mailbox)}
 	l.life, l.end = context.WithCancelCause(context.Background())
-	if s, ok := d.(driver.Starter); ok {
-		s.Start((*host)(l), driver.Limits{
-			Expiry:         l.opts.Expiry,
-			MaxMessageSize: l.opts.MaxMessageSize,
-			Capacity:       l.Capacity,
-		})
-	}
+	l.start()
 	return l
 }
 

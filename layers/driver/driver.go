@@ -24,7 +24,8 @@ type Driver interface {
 	Send(ctx context.Context, channel string, m *Message) error
 
 	// Close sends what is buffered, within ctx, or says what it could not, and ends every goroutine and connection
-	// that the driver owns. It is called once; no other method is called after it.
+	// that the driver owns. It is called once, and no call of another method begins after it; one that has begun
+	// may return [ErrClosed].
 	Close(ctx context.Context) error
 }
 

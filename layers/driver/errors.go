@@ -11,6 +11,8 @@ var (
 	// ErrUncertain: the message may have arrived; the answer did not come. Never returned for something that was
 	// refused, and never a reason to send again.
 	ErrUncertain = errors.New("driver: no answer, the message may have arrived")
+	// ErrTooLarge: the broker takes no message of this size. (The layer's own limit is checked before.)
+	ErrTooLarge = errors.New("driver: message is too large")
 	// ErrExpired: the message waited for longer than Limits.Expiry. Only an argument of Host.Dropped.
 	ErrExpired = errors.New("driver: message has expired")
 	// ErrClosed: the driver is closed.

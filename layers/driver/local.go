@@ -68,9 +68,15 @@ func (t *Local) Open(channel string, in Inbox) {
 	t.channels[channel] = &member{name: channel, in: in}
 }
 
-// Shut removes a channel and its memberships. emptied lists the groups of which it was the last member here, for
-// backends that unsubscribe then. ok is false when there is no such channel.
-func (t *Local) Shut(channel string) (emptied []string, ok bool) {
+// Left is a membership that ended.
+type Left struct {
+	Group string
+	Last  bool // the group has no member in this process any more
+}
+
+// Shut removes a channel and its memberships, and returns what they were, for backends that keep them elsewhere too.
+// ok is false when there is no such channel.
+func (t *Local) Shut(channel string) (left []Left, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	m := t.channels[channel]
@@ -79,11 +85,10 @@ func (t *Local) Shut(channel string) (emptied []string, ok bool) {
 	}
 	delete(t.channels, channel)
 	for len(m.slots) > 0 {
-		if g := m.slots[len(m.slots)-1].group; t.leave(m, len(m.slots)-1) {
-			emptied = append(emptied, g.name)
-		}
+		g := m.slots[len(m.slots)-1].group
+		left = append(left, Left{g.name, t.leave(m, len(m.slots)-1)})
 	}
-	return emptied, true
+	return left, true
 }
 
 // Deliver hands m to one channel. It returns [ErrNoChannel] when there is none, else what the inbox says.
@@ -113,7 +118,7 @@ func (t *Local) DeliverGroup(name string, m *Message) {
 	buf := t.scratch.Get().(*[]*member)
 	*buf = append(*buf, g.members...)
 	t.mu.RUnlock()
-	t.deliver(buf, name, m)
+	t.host.Delivered(t.deliver(buf, name, m))
 }
 
 // DeliverAll hands m to every channel of the process: for [Host.Outage].
@@ -127,8 +132,8 @@ func (t *Local) DeliverAll(m *Message) {
 	t.deliver(buf, "", m)
 }
 
-func (t *Local) deliver(buf *[]*member, group string, m *Message) {
-	taken := 0
+// deliver hands m to the members in buf, and gives buf back. No lock is held.
+func (t *Local) deliver(buf *[]*member, group string, m *Message) (taken int) {
 	for _, mb := range *buf {
 		switch err := mb.in.Deliver(m); {
 		case err == nil:
@@ -140,7 +145,7 @@ func (t *Local) deliver(buf *[]*member, group string, m *Message) {
 	clear(*buf) // an ended member must not live on in the pool
 	*buf = (*buf)[:0]
 	t.scratch.Put(buf)
-	t.host.Delivered(taken)
+	return taken
 }
 
 // Flush ends all memberships and empties the inboxes that can be emptied. Channels stay open.

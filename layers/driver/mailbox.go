@@ -1,6 +1,9 @@
 package driver
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // MailboxBytes bounds the encoded bytes that one mailbox holds, beside its capacity in messages. One message always
 // fits.
@@ -107,7 +110,7 @@ func (b *Mailbox) Wait() *Waiter {
 func (b *Mailbox) Leave(w *Waiter) *Message {
 	for i, x := range b.waiters {
 		if x == w {
-			b.waiters = append(b.waiters[:i], b.waiters[i+1:]...)
+			b.waiters = slices.Delete(b.waiters, i, i+1)
 			return nil
 		}
 	}

@@ -1,5 +1,7 @@
 package driver
 
+import "iter"
+
 // Join makes a channel of this process a member of group. first says that the group had no member here before, for
 // backends that subscribe then. Joining twice is joining once. It returns [ErrNoChannel] when there is no such
 // channel here.
@@ -51,6 +53,27 @@ func (t *Local) Members(name string) int {
 		return len(g.members)
 	}
 	return 0
+}
+
+// Memberships lists channels of this process and a group that each is in, as they are at the call: for backends that
+// renew them elsewhere.
+func (t *Local) Memberships() iter.Seq2[string, string] {
+	type pair struct{ channel, group string }
+	var all []pair
+	t.mu.RLock()
+	for _, g := range t.groups {
+		for _, m := range g.members {
+			all = append(all, pair{m.name, g.name})
+		}
+	}
+	t.mu.RUnlock()
+	return func(yield func(channel, group string) bool) {
+		for _, p := range all {
+			if !yield(p.channel, p.group) {
+				return
+			}
+		}
+	}
 }
 
 // find is the place of g in m.slots, or -1.

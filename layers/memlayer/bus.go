@@ -1,7 +1,9 @@
 package memlayer
 
 import (
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tideway-go/tideway/layers"
 	"github.com/tideway-go/tideway/layers/driver"
@@ -11,8 +13,8 @@ import (
 type Bus struct {
 	opts layers.Options
 
-	mu    sync.RWMutex // guards nodes; not held while a message is delivered
-	nodes []*node      // replaced, not changed: senders walk it without the lock
+	mu    sync.Mutex              // held to replace nodes
+	nodes atomic.Pointer[[]*node] // replaced, not changed: senders walk it without a lock
 
 	queues queues
 }
@@ -33,27 +35,24 @@ func (b *Bus) Layer() *layers.Layer {
 	n.layer = l
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.nodes = append(b.nodes[:len(b.nodes):len(b.nodes)], n)
+	nodes := append(slices.Clone(b.all()), n)
+	b.nodes.Store(&nodes)
 	return l
 }
 
 // all are the nodes at this moment.
 func (b *Bus) all() []*node {
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	return b.nodes
+	if nodes := b.nodes.Load(); nodes != nil {
+		return *nodes
+	}
+	return nil
 }
 
 func (b *Bus) remove(n *node) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	left := make([]*node, 0, len(b.nodes))
-	for _, x := range b.nodes {
-		if x != n {
-			left = append(left, x)
-		}
-	}
-	b.nodes = left
+	left := slices.DeleteFunc(slices.Clone(b.all()), func(x *node) bool { return x == n })
+	b.nodes.Store(&left)
 }
 
 // owner is the node whose process a channel's name tells, or nil.

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tideway-go/tideway/layers/driver"
@@ -17,6 +18,7 @@ type queues struct {
 	byName map[string]*queue
 	due    dueHeap
 	groups map[string]map[string]holders // group, queue
+	joined atomic.Int64                  // memberships, so that a group send without any takes no lock
 }
 
 // holders are the processes that made a queue a member of a group: it ends with the last of them.
@@ -90,7 +92,7 @@ func (q *queues) receive(ctx context.Context, n *node, name string) (*driver.Mes
 	if m != nil {
 		return m, nil
 	}
-	return nil, context.Cause(ctx)
+	return nil, ctx.Err()
 }
 
 // get finds a queue or begins it.
@@ -147,6 +149,7 @@ func (q *queues) flush() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.groups = nil
+	q.joined.Store(0)
 	for _, x := range q.byName {
 		x.box.Clear()
 		q.settle(x, 0)
@@ -155,11 +158,15 @@ func (q *queues) flush() {
 
 // Receive implements driver.Queues.
 func (n *node) Receive(ctx context.Context, name string) (*driver.Message, error) {
+	if err := n.cut(); err != nil {
+		return nil, err
+	}
 	m, err := n.bus.queues.receive(ctx, n, name)
 	if err != nil {
 		return nil, err
 	}
-	return m, nil
+	// A message of its own: only bytes pass from the sender's process to this one.
+	return driver.NewMessage(m.Type(), m.Data()).Arrive(m.Arrived(), n.limits.Expiry), nil
 }
 
 // dueHeap orders queues by the moment at which their oldest message expires (container/heap).

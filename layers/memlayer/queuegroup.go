@@ -14,6 +14,7 @@ func (q *queues) join(n *node, group, name string) {
 	}
 	if q.groups[group][name] == nil {
 		q.groups[group][name] = make(holders)
+		q.joined.Add(1)
 	}
 	q.groups[group][name][n] = struct{}{}
 }
@@ -27,6 +28,10 @@ func (q *queues) leave(group, name string) {
 
 func (q *queues) remove(group, name string) {
 	members := q.groups[group]
+	if members[name] == nil {
+		return
+	}
+	q.joined.Add(-1)
 	delete(members, name)
 	if len(members) == 0 {
 		delete(q.groups, group)
@@ -49,6 +54,9 @@ func (q *queues) release(n *node) {
 
 // putGroup stores m in the queues that are members of a group. A full one is skipped.
 func (q *queues) putGroup(n *node, group string, m *driver.Message) {
+	if q.joined.Load() == 0 {
+		return
+	}
 	var full []string
 	var gone []dropped
 	q.mu.Lock()
