@@ -13,6 +13,7 @@ type recorder struct {
 	testing.TB
 	mu       sync.Mutex
 	texts    []string
+	logs     []string
 	cleanups []func()
 }
 
@@ -21,12 +22,17 @@ func record(t *testing.T, test func(t testing.TB)) *recorder {
 	t.Helper()
 	r := &recorder{TB: t}
 	r.run(func() { test(r) })
+	r.clean()
+	return r
+}
+
+// clean runs the cleanups, the last one first.
+func (r *recorder) clean() {
 	for len(r.cleanups) > 0 {
 		last := r.cleanups[len(r.cleanups)-1]
 		r.cleanups = r.cleanups[:len(r.cleanups)-1]
 		r.run(last)
 	}
-	return r
 }
 
 // run calls f on a goroutine that FailNow may end, and waits for it.
@@ -47,6 +53,12 @@ func (r *recorder) Errorf(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.texts = append(r.texts, fmt.Sprintf(format, args...))
+}
+
+func (r *recorder) Logf(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.logs = append(r.logs, fmt.Sprintf(format, args...))
 }
 
 func (r *recorder) Fatalf(format string, args ...any) {

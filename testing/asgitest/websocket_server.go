@@ -160,7 +160,7 @@ func errForeign(event asgi.Event, protocol string) error {
 	if reflect.TypeOf(event).Kind() == reflect.Pointer {
 		return fmt.Errorf("the event is a %T: events travel by value, leave out the &", event)
 	}
-	return fmt.Errorf("a %s connection does not take this event, a %T", protocol, event)
+	return fmt.Errorf("%T is not for an app to send in a scope of type %q", event, protocol)
 }
 
 // apply carries out an event that fits.
