@@ -113,7 +113,7 @@ func noGoroutine(t *trial) {
 		}
 	}()
 	var left []string
-	t.eventually(func() bool {
+	ended := within(patience, func() bool {
 		left = left[:0]
 		for id, stack := range goroutines() {
 			if before[id] == "" {
@@ -121,7 +121,10 @@ func noGoroutine(t *trial) {
 			}
 		}
 		return len(left) == 0
-	}, "all goroutines end with Close")
+	})
+	if !ended {
+		t.brokenf("%d goroutines have not ended %v after Close, one of them: %s", len(left), patience, left[0])
+	}
 }
 
 // goroutines are the stacks of all goroutines but the caller's, by number.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/tideway-go/tideway/layers"
@@ -56,7 +55,7 @@ func (t *trial) expect(m *member, what string, want ...int) error {
 	if err != nil {
 		return fmt.Errorf("%s: waiting for the marker: %w", what, err)
 	}
-	if !slices.Equal(got, want) {
+	if !t.same(got, want) {
 		return fmt.Errorf("%s: got %v, want %v", what, got, want)
 	}
 	return nil

@@ -1,4 +1,4 @@
-package layertest_test
+package layertest
 
 import (
 	"context"
@@ -9,20 +9,19 @@ import (
 
 	"github.com/tideway-go/tideway/layers"
 	"github.com/tideway-go/tideway/layers/memlayer"
-	"github.com/tideway-go/tideway/testing/layertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestMemlayer runs the suite on memory: one layer of its own, and three over one bus.
 func TestMemlayer(t *testing.T) {
-	layertest.Run(t, memory())
+	Run(t, memory())
 }
 
 // memory is memlayer's harness. Its broker is a bus of each cluster's own.
-func memory() layertest.Harness {
+func memory() Harness {
 	buses := make(map[*layers.Layer]*memlayer.Bus)
-	return layertest.Harness{
+	return Harness{
 		Bubble: true,
 		New: func(tb testing.TB, opts layers.Options, n int) []*layers.Layer {
 			bus := memlayer.NewBus(&opts)

@@ -1,6 +1,7 @@
 package layertest
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/tideway-go/tideway/layers"
@@ -101,20 +102,22 @@ func onceAcrossOutage(t *trial) {
 		}
 	}
 	n := 0
-	burst := func() {
-		for range 50 {
+	burst := func(rounds int) {
+		for range rounds {
 			for s := range 3 {
 				n++
+				ctx, cancel := context.WithTimeout(context.Background(), answer)
 				// While the link is down an error is allowed, and so is a message lost on the way.
-				_ = t.node(s).GroupSend(t.ctx(), "room", noteType.With(note{N: n}))
+				_ = t.node(s).GroupSend(ctx, "room", noteType.With(note{N: n}))
+				cancel()
 			}
 		}
 	}
-	burst()
+	burst(50)
 	t.b.Break(t.tb, t.layer(0))
-	burst()
+	burst(5)
 	t.b.Mend(t.tb, t.layer(0))
-	burst()
+	burst(50)
 	t.settle("room", members...) // everything sent before a probe arrives before it
 	for i := range members {
 		for k := 1; k <= n; k++ {

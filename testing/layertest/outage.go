@@ -106,6 +106,11 @@ func receiveSurvives(t *trial) {
 	}()
 	t.b.Break(t.tb, t.layer(0))
 	t.told(ear, layers.Down)
+	select {
+	case r := <-waiting:
+		t.brokenf("a Receive that waited when the link was lost returned message %d and %s", r.n, quoted(r.err))
+	case <-time.After(100 * time.Millisecond): // a chance to go wrong, no more
+	}
 	t.b.Mend(t.tb, t.layer(0))
 	t.told(ear, layers.Up)
 	t.reach(t.node(1), ear)

@@ -86,27 +86,28 @@ func foreignReceive(t *trial) {
 	m.exactly(t.node(0), "the owner, after another instance tried", 1)
 }
 
-// Case 38.
+// Case 38. Both wait, and each gets its message while the other still waits for its own.
 func twoReceivers(t *trial) {
 	t.start(layers.Options{})
-	a, b := t.mailbox(0), t.mailbox(0)
+	members := []*member{t.mailbox(0), t.mailbox(0)}
 	type result struct {
-		want, got int
-		err       error
+		n   int
+		err error
 	}
-	results := make(chan result, 2)
-	for i, m := range []*member{a, b} {
-		ctx := t.ctx()
-		go func() { // ends with ctx at the latest, and is waited for below
-			got, err := m.number(ctx)
-			results <- result{i + 1, got, err}
-		}()
-	}
-	t.send(t.node(1), b.channel, 2)
-	t.send(t.node(1), a.channel, 1)
-	for range 2 {
-		if r := <-results; r.err != nil || r.got != r.want {
-			t.brokenf("receiver %d of 2: got %d and %s", r.want, r.got, quoted(r.err))
+	for first := range members {
+		results := []chan result{make(chan result, 1), make(chan result, 1)}
+		for i, m := range members {
+			ctx := t.ctx()
+			go func() { // ends with ctx at the latest, and is waited for below
+				n, err := m.number(ctx)
+				results[i] <- result{n, err}
+			}()
+		}
+		for _, i := range []int{first, 1 - first} {
+			t.send(t.node(1), members[i].channel, i)
+			if r := <-results[i]; r.err != nil || r.n != i {
+				t.brokenf("receiver %d of 2, served before the other: got message %d and %s", i+1, r.n, quoted(r.err))
+			}
 		}
 	}
 }

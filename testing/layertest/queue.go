@@ -58,10 +58,12 @@ func queueInOrder(t *trial) {
 		return
 	}
 	t.send(t.node(0), "jobs", until(50)...)
-	if got := t.queue(1, "jobs").receive("the first of 50"); got != 1 {
-		t.brokenf("the first message of a queue: got %d, want 1", got)
+	first := t.queue(1, "jobs").receive("the first of 50")
+	if first != 1 && !t.b.Exceptions.Unordered {
+		t.brokenf("the first message of a queue: got %d, want 1", first)
 	}
-	t.queue(2, "jobs").exactly(t.node(0), "the rest of a queue", until(50)[1:]...)
+	rest := slices.DeleteFunc(until(50), func(n int) bool { return n == first })
+	t.queue(2, "jobs").exactly(t.node(0), "the rest of a queue", rest...)
 }
 
 // queueShared has two receivers in each instance, waiting before the first message is sent.
@@ -126,12 +128,13 @@ func queueFull(t *trial) {
 	for from := range 3 {
 		t.overfill(t.node(from), "jobs", "a fourth message to a queue of 3")
 	}
-	if got := m.receive("making room"); got != 1 {
-		t.brokenf("a full queue: got message %d, want 1", got)
+	first := m.receive("making room")
+	if first != 1 && !t.b.Exceptions.Unordered {
+		t.brokenf("a full queue: got message %d, want 1", first)
 	}
 	t.send(t.node(2), "jobs", 4)
 	t.overfill(t.node(0), "jobs", "a message to a queue that is full again")
-	m.exactly(t.node(0), "a queue of 3", 2, 3, 4)
+	m.exactly(t.node(0), "a queue of 3", slices.DeleteFunc(until(4), func(n int) bool { return n == first })...)
 }
 
 // Cases 71 and 73 for queues.

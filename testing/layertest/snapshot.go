@@ -116,10 +116,7 @@ func fieldsChange(t *trial) {
 	t.join("room", members...)
 	t.must(t.node(0).GroupSend(t.ctx(), "room", t.packMessage(packed())), "GroupSend")
 	for i, m := range members {
-		msg, err := m.next(t.ctx())
-		t.must(err, "receiving")
-		fields, err := msg.Fields()
-		t.must(err, "Fields")
+		fields := t.fields(m, "a group message")
 		if list, ok := fields["list"].([]any); !ok || len(list) != 2 || list[0] != "a" {
 			t.brokenf("receiver %d of 2: got the fields %v, want the list [a b]", i+1, fields)
 		} else {

@@ -33,9 +33,10 @@ type node interface {
 // A backend is a harness and, in this package's own tests, what breaks a promise of it.
 type backend struct {
 	Harness
-	wrap   func(i int, n node) node              // nil: the layer as it is
-	with   func(baggage) layers.Message          // nil: baggageType.With
-	decode func(layers.Message) (baggage, error) // nil: baggageType.Decode
+	wrap   func(i int, n node) node                     // nil: the layer as it is
+	with   func(baggage) layers.Message                 // nil: baggageType.With
+	decode func(layers.Message) (baggage, error)        // nil: baggageType.Decode
+	fields func(layers.Message) (map[string]any, error) // nil: Message.Fields
 }
 
 // A trial is one run of one check with n instances.
@@ -147,13 +148,21 @@ func (t *trial) repeat(f func()) (stop func()) {
 // eventually waits until ok says so.
 func (t *trial) eventually(ok func() bool, format string, args ...any) {
 	t.tb.Helper()
-	limit := time.Now().Add(patience)
-	for !ok() {
-		if time.Now().After(limit) {
-			t.brokenf("%s: not within %v", fmt.Sprintf(format, args...), patience)
-		}
-		pause(5 * time.Millisecond)
+	if !within(patience, ok) {
+		t.brokenf("%s: not within %v", fmt.Sprintf(format, args...), patience)
 	}
+}
+
+// within asks ok, less and less often, until it says yes or the limit has passed.
+func within(limit time.Duration, ok func() bool) bool {
+	end := time.Now().Add(limit)
+	for wait := time.Millisecond; !ok(); wait = min(2*wait, 250*time.Millisecond) {
+		if time.Now().After(end) {
+			return false
+		}
+		pause(wait)
+	}
+	return true
 }
 
 // returns runs f and demands that it comes back.
