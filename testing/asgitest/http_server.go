@@ -262,7 +262,7 @@ func (s *httpServer) answer(r *run) {
 	if r.failed == nil {
 		errors.As(r.err, &deny)
 	}
-	s.verdict = true
+	defer s.answered(len(s.out))
 	s.instead = r.failed != nil
 	s.emit(asgi.HTTPResponseStart{Status: deny.StatusCode(), Header: deny.Header.Clone()})
 	if s.head {

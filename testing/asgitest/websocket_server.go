@@ -232,7 +232,8 @@ func (s *wsServer) settle(r *run) {
 	s.judge(r)
 	d := asgi.DisconnectError{Code: codeLost, By: asgi.ByApp}
 	if !s.ended {
-		s.verdict = true
+		s.release()
+		defer s.answered(len(s.out))
 		switch s.phase {
 		case connecting:
 			s.refuse(r)

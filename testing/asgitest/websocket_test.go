@@ -116,5 +116,4 @@ func TestDialSaysHowItWasRefused(t *testing.T) {
 			t.Errorf("failure text lacks %q:\n%s", want, got)
 		}
 	}
-	t.Log(got)
 }
