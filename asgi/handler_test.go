@@ -1,8 +1,11 @@
 package asgi_test
 
 import (
+	"bufio"
 	"context"
 	"io"
+	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -45,7 +48,9 @@ func (c conn) respond(ctx context.Context, status int, header http.Header, parts
 // serve starts a server for h and returns its URL and a client of its own.
 func serve(t *testing.T, h http.Handler) (url string, client *http.Client) {
 	t.Helper()
-	server := httptest.NewServer(h)
+	server := httptest.NewUnstartedServer(h)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // net/http's remarks on handlers that are compared with ours
+	server.Start()
 	t.Cleanup(server.Close)
 	return server.URL, server.Client()
 }
@@ -89,4 +94,29 @@ func TestHandlerEchoesABody(t *testing.T) {
 			t.Errorf("%d bytes: got %d back, Content-Length %d", size, len(got), r.ContentLength)
 		}
 	}
+}
+
+// raw sends bytes to a server and reads one response. The connection stays open until the test ends.
+func raw(t *testing.T, server *httptest.Server, request string) *http.Response {
+	t.Helper()
+	c := dial(t, server)
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// dial opens a connection to a server that ends with the test.
+func dial(t *testing.T, server *httptest.Server) *net.TCPConn {
+	t.Helper()
+	c, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c.(*net.TCPConn)
 }
