@@ -63,13 +63,20 @@ func startBrowser(t *testing.T) context.Context {
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
 	)
-	alloc, cancelAlloc := chromedp.NewExecAllocator(t.Context(), options...)
+	alloc, cancelAlloc := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancelAlloc)
 	ctx, cancel := chromedp.NewContext(alloc)
 	t.Cleanup(cancel)
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("chromium does not start: %v", err)
 	}
+	t.Cleanup(func() { // lets Chromium remove its temporary files
+		closing, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		if err := chromedp.Cancel(closing); err != nil {
+			t.Errorf("chromium does not end: %v", err)
+		}
+	})
 	return ctx
 }
 
