@@ -85,8 +85,9 @@ func (c *client) fatalf(format string, args ...any) {
 	c.t.Fatalf("asgitest: %s: %s%s%s", c.run.name, fmt.Sprintf(format, args...), c.state(), c.log.String())
 }
 
-// state says how the app is.
+// state says how the app is: in a bubble, when it has come to rest.
 func (c *client) state() string {
+	inBubble()
 	c.link.mu.Lock()
 	returned, receiving, sending, held := c.link.returned, c.link.receiving, c.link.sending, len(c.link.held)
 	c.link.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -417,5 +418,48 @@ func TestReceiveObeysItsContext(t *testing.T) {
 		if e := (<-got).(asgi.WebSocketReceive); string(e.Frame.Data) != "hi" {
 			t.Errorf("got %v", e)
 		}
+	})
+}
+
+// Send may be called by any number of goroutines, also while Receive waits; each goroutine's messages stay in order.
+func TestManySenders(t *testing.T) {
+	both(t, func(t *testing.T) {
+		const senders, messages = 8, 50
+		app := asgi.AppFunc(func(ctx context.Context, _ *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+			if err := send(ctx, asgi.WebSocketAccept{}); err != nil {
+				return err
+			}
+			var all sync.WaitGroup
+			for i := range senders {
+				all.Go(func() {
+					for j := range messages {
+						if err := send(ctx, text(fmt.Sprint(i, " ", j))); err != nil {
+							t.Errorf("send: %v", err)
+						}
+					}
+				})
+			}
+			for event := asgi.Event(nil); event == nil || event.EventType() != "websocket.disconnect"; {
+				var err error
+				if event, err = receive(ctx); err != nil {
+					return err
+				}
+			}
+			all.Wait()
+			return nil
+		})
+		ws := asgitest.New(t, app).With(&asgitest.Options{Queue: 64}).Dial("/")
+		var next [senders]int
+		for range senders * messages {
+			var i, j int
+			if _, err := fmt.Sscan(ws.ReceiveText(), &i, &j); err != nil {
+				t.Fatal(err)
+			}
+			if j != next[i] {
+				t.Fatalf("sender %d: got message %d, want %d", i, j, next[i])
+			}
+			next[i]++
+		}
+		ws.Disconnect()
 	})
 }

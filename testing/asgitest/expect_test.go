@@ -99,7 +99,7 @@ func TestFailureShowsAtOnce(t *testing.T) {
 		if err := send(ctx, asgi.WebSocketAccept{}); err != nil {
 			return err
 		}
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		if err := send(ctx, text("last words")); err != nil {
 			return err
 		}

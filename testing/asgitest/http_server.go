@@ -39,13 +39,15 @@ func (s *httpServer) send(ctx context.Context, event asgi.Event) error {
 	if s.ended {
 		return asgi.ErrClosed
 	}
-	if err := s.check(event); err != nil {
-		return fmt.Errorf("asgitest: send %s: %w", event.EventType(), err)
-	}
-	if carriesData(event) {
+	err = s.check(event)
+	if err == nil && carriesData(event) {
 		if err := s.reserve(ctx, size(event)); err != nil {
 			return err
 		}
+		err = s.check(event) // other senders may have been faster
+	}
+	if err != nil {
+		return fmt.Errorf("asgitest: send %s: %w", event.EventType(), err)
 	}
 	s.apply(event)
 	return nil

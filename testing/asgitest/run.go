@@ -39,6 +39,7 @@ func (c *core) begin(ctx context.Context, name string, cut func(), work func(con
 		close(r.done)
 		return r
 	}
+	// The Site ends it by cut, at the end of the test at the latest, and waits for done.
 	go pprof.Do(ctx, pprof.Labels(labelKey, r.label), func(labelled context.Context) {
 		defer close(r.done)
 		r.err = errGoexit
@@ -61,9 +62,12 @@ func (c *core) begin(ctx context.Context, name string, cut func(), work func(con
 // failure is err where an app has failed, nil if it ended well: refusing, closing and noticing the end are no failures.
 // over says that the connection had ended.
 func failure(err error, over bool) error {
+	var panicked *asgi.PanicError
 	var deny asgi.Deny
 	var closing asgi.CloseError
 	switch {
+	case errors.As(err, &panicked):
+		return err
 	case err == nil, errors.Is(err, asgi.ErrClosed), errors.As(err, &deny), errors.As(err, &closing):
 		return nil
 	case over && errors.Is(err, context.Canceled):

@@ -28,7 +28,8 @@ type core struct {
 	runs     []*run         // in the order in which they began
 	state    map[string]any // from Startup
 	lifespan *Raw           // from Startup
-	over     bool           // t must not be used any more, and nothing may begin
+	closing  bool           // nothing may begin any more
+	over     bool           // t must not be used any more
 }
 
 // New makes a Site of app. It registers a cleanup that ends what the Site has started, waits for it and fails the test
@@ -59,7 +60,7 @@ func (s *Site) With(o *Options) *Site {
 func (c *core) adopt(r *run) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over {
+	if c.closing {
 		return false
 	}
 	c.count++
@@ -92,6 +93,7 @@ func (s *Site) startState() map[string]any {
 func (s *Site) end() {
 	s.t.Helper()
 	s.mu.Lock()
+	s.closing = true
 	runs := s.runs
 	s.mu.Unlock()
 	if s.lifespan != nil {
