@@ -94,10 +94,10 @@ func lines(symbols []symbol) []string {
 	return slices.Compact(all)
 }
 
-// exported returns the exported names of a package that is not a command, methods and struct fields included. What an
+// exported returns the exported names of a package that others can import, methods and struct fields included. What an
 // unexported type brings to an exported struct that embeds it belongs to that struct.
 func exported(tr *tree, pkg string) []symbol {
-	if tr.isMain(pkg) {
+	if tr.isMain(pkg) || ownerOf(pkg) != pkg {
 		return nil
 	}
 	decls := declarations(tr, pkg)

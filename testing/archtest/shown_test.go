@@ -3,13 +3,15 @@ package archtest
 import (
 	"go/ast"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 )
 
 // checkShown demands that every exported name is used by an example, a test or a suite of this module: a name of a package
-// as pkg.Name, or bare in a test of the package itself; a field or a method by its name in a file that knows the package.
+// as pkg.Name, or bare in a test of the package itself; a field or a method by its name in a file that knows the
+// package; a type also through a name that makes, takes or holds it.
 func checkShown(tr *tree) []string {
 	uses := map[string]*used{}
 	for _, f := range tr.files {
@@ -19,18 +21,34 @@ func checkShown(tr *tree) []string {
 	}
 	var broken []string
 	for _, pkg := range tr.packages() {
-		u := uses[pkg]
-		for _, s := range exported(tr, pkg) {
-			name, shown := s.name, u != nil && u.names[s.name]
-			if s.owner != "" {
-				name, shown = s.owner+"."+s.name, u != nil && u.members[s.name]
+		u, symbols := uses[pkg], exported(tr, pkg)
+		var through strings.Builder // the lines of what is used
+		for _, s := range symbols {
+			if u.shows(s) && !strings.HasPrefix(s.line, "type ") {
+				through.WriteString(s.line + "\n")
 			}
-			if line := tr.at(s.pos, "%s.%s is exported but no example or test uses it", path.Base(pkg), name); !shown {
-				broken = append(broken, line)
+		}
+		for _, s := range symbols {
+			isType := strings.HasPrefix(s.line, "type ")
+			if u.shows(s) || isType && regexp.MustCompile(`\b`+s.name+`\b`).MatchString(through.String()) {
+				continue
 			}
+			name := strings.TrimPrefix(s.owner+"."+s.name, ".")
+			broken = append(broken, tr.at(s.pos, "%s.%s is exported but no example or test uses it", path.Base(pkg), name))
 		}
 	}
 	return slices.Compact(broken)
+}
+
+// shows reports whether a name is used.
+func (u *used) shows(s symbol) bool {
+	switch {
+	case u == nil:
+		return false
+	case s.owner != "":
+		return u.members[s.name]
+	}
+	return u.names[s.name]
 }
 
 // used is what the examples and tests use of one package.
