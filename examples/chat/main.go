@@ -51,6 +51,6 @@ func serve(ctx context.Context, ln net.Listener, site asgi.App) error {
 func app() asgi.App {
 	return routing.Protocols(map[string]asgi.App{
 		asgi.HTTP:      asgi.FromHandler(pages()),
-		asgi.WebSocket: routing.URLs(routing.Path("/ws/chat/{room:slug}/", Chat)),
+		asgi.WebSocket: routing.URLs(routing.Path("/ws/chat/{room}/", Chat)),
 	})
 }

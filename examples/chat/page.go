@@ -4,7 +4,6 @@ import (
 	"embed"
 	"io/fs"
 	"net/http"
-	"regexp"
 )
 
 // files are the page: one HTML for the lobby and for every room, its style, its script, its icon.
@@ -16,9 +15,6 @@ var files embed.FS
 // around it.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-
-// roomName is what {room:slug} matches in the route of the socket.
-var roomName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // pages serves the lobby at /, a room at /ROOM/ and their files below /static/.
 func pages() http.Handler {
@@ -32,7 +28,7 @@ func pages() http.Handler {
 	})
 	mux.HandleFunc("GET /{room}/{$}", func(w http.ResponseWriter, r *http.Request) {
 		if !roomName.MatchString(r.PathValue("room")) {
-			http.Error(w, "A room has a name of letters, digits, hyphens and underscores, at most 64.", http.StatusNotFound)
+			http.Error(w, roomRule, http.StatusNotFound)
 			return
 		}
 		http.ServeFileFS(w, r, page, "index.html")

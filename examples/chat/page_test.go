@@ -26,7 +26,8 @@ func TestPages(t *testing.T) {
 		{"/static/icon.svg", 200, "image/svg+xml", "<svg"},
 		{"/static/room.go", 404, "text/plain; charset=utf-8", ""},
 		{"/a.b/", 404, "text/plain; charset=utf-8", "letters, digits"},
-		{"/" + strings.Repeat("r", maxRoom+1) + "/", 404, "text/plain; charset=utf-8", "at most 64"},
+		{"/" + strings.Repeat("r", 65) + "/", 404, "text/plain; charset=utf-8", "at most 64"},
+		{"/" + strings.Repeat("r", 64) + "/", 200, "text/html; charset=utf-8", `id="message"`},
 		{"/a/b/", 404, "text/plain; charset=utf-8", ""},
 	} {
 		w := httptest.NewRecorder()

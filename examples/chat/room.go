@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -19,8 +21,12 @@ const (
 	maxText = 2000
 	maxName = 40
 	maxID   = 40
-	maxRoom = 64 // so that the name of its group is one that a layer takes
 )
+
+// A room's name is part of the name of its group, which a layer holds to the same letters and to 99 bytes.
+var roomName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+const roomRule = "A room has a name of letters, digits, hyphens and underscores, at most 64.\n"
 
 // saying is what a client sends.
 type saying struct {
@@ -60,8 +66,8 @@ var Chat = consumers.AsyncWebsocketConsumer[chat]{
 
 func (s *chat) connect(ctx context.Context, c *consumers.Conn) error {
 	room := routing.Param(c.Scope(), "room")
-	if len(room) > maxRoom {
-		return asgi.Deny{Status: 404, Body: []byte(fmt.Sprintf("The name of a room has at most %d characters.\n", maxRoom))}
+	if !roomName.MatchString(room) {
+		return asgi.Deny{Status: http.StatusNotFound, Body: []byte(roomRule)}
 	}
 	s.group = "chat." + room
 	return c.GroupAdd(ctx, s.group) // left by itself when the connection ends
