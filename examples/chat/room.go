@@ -26,7 +26,7 @@ const (
 // A room's name is part of the name of its group, which a layer holds to the same letters and to 99 bytes.
 var roomName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-const roomRule = "A room has a name of letters, digits, hyphens and underscores, at most 64.\n"
+const roomRule = "A room has a name of letters, digits, hyphens and underscores, at most 64."
 
 // saying is what a client sends.
 type saying struct {
@@ -67,7 +67,7 @@ var Chat = consumers.AsyncWebsocketConsumer[chat]{
 func (s *chat) connect(ctx context.Context, c *consumers.Conn) error {
 	room := routing.Param(c.Scope(), "room")
 	if !roomName.MatchString(room) {
-		return asgi.Deny{Status: http.StatusNotFound, Body: []byte(roomRule)}
+		return asgi.Deny{Status: http.StatusNotFound, Body: []byte(roomRule + "\n")}
 	}
 	s.group = "chat." + room
 	return c.GroupAdd(ctx, s.group) // left by itself when the connection ends
