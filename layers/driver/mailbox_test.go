@@ -50,7 +50,9 @@ func TestMailboxBounds(t *testing.T) {
 
 func TestMailboxExpiry(t *testing.T) {
 	now := time.Now()
-	at := func(typ string, age time.Duration) *driver.Message { return message(typ).Arrive(now.Add(-age), time.Minute) }
+	at := func(typ string, age time.Duration) *driver.Message {
+		return message(typ).Arrive(now.Add(-age), time.Minute)
+	}
 	var gone []string
 	drop := func(m *driver.Message) { gone = append(gone, m.Type()) }
 	var b driver.Mailbox
