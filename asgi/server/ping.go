@@ -20,9 +20,9 @@ func (c *conn) setTimerLocked(d time.Duration) {
 // pingFrame is shared: it has no payload, because any byte from the peer is sign of life enough.
 var pingFrame = []byte{bitFin | opPing, 0}
 
-// tick asks for a sign of life, or notices that none has come. c.reads is odd while somebody waits in a Read of the
-// socket and grows with each Read, so an odd number that stays the same is a silence, and an even one means that
-// nobody listens: then the clock stands still.
+// tick asks for a sign of life, or notices that none has come. c.reads grows when a Read of the socket begins and again
+// when it has brought something. An odd number means that somebody listens, and half of it counts what was heard; while
+// nobody listens the clock stands still.
 func (c *conn) tick() {
 	c.mu.Lock()
 	if c.end != nil {
@@ -31,7 +31,7 @@ func (c *conn) tick() {
 		return
 	}
 	reads := c.reads.Load()
-	silent := reads == c.tickReads && reads%2 == 1
+	silent := reads%2 == 1 && reads/2 == c.tickReads/2
 	c.tickReads = reads
 	switch {
 	case !silent:
