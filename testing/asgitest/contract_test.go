@@ -463,3 +463,72 @@ func TestManySenders(t *testing.T) {
 		ws.Disconnect()
 	})
 }
+
+// A shutdown tells each app why, closes with 1001, and refuses handshakes with 503.
+func TestShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app, next := inside()
+		site := asgitest.New(t, app)
+		ws, conn := site.Open("/"), next()
+		conn.next(t)
+		conn.must(t, asgi.WebSocketAccept{})
+		ws.Receive()
+		early, undecided := site.Open("/"), next()
+		undecided.next(t)
+		began := time.Now()
+		site.Shutdown()
+
+		const reason = "server is shutting down"
+		ws.ExpectClose(1001, reason)
+		want := asgi.WebSocketDisconnect{Code: 1001, Reason: reason, By: asgi.ByServer}
+		if got := conn.next(t); got != want {
+			t.Errorf("got %#v, want %#v", got, want)
+		}
+		if start, ok := early.Receive().(asgi.WebSocketHTTPResponseStart); !ok || start.Status != 503 {
+			t.Errorf("an unanswered handshake got %v, want 503", start)
+		}
+		<-undecided.ctx.Done()
+		if got := undecided.next(t); got != want {
+			t.Errorf("got %#v, want %#v", got, want)
+		}
+		if r := site.Refused("/"); r.Status != 503 {
+			t.Errorf("a new handshake got %v, want 503", r)
+		}
+		<-conn.ctx.Done()
+		if took := time.Since(began); took != 5*time.Second || context.Cause(conn.ctx) != (asgi.DisconnectError)(want) {
+			t.Errorf("ctx ended after %v with %v, want 5s", took, context.Cause(conn.ctx))
+		}
+		site.Shutdown()
+	})
+}
+
+// Going away for good after a close ends ctx at once, with the cause that it would have had.
+func TestDropAfterClose(t *testing.T) {
+	app, next := inside()
+	site := asgitest.New(t, app)
+	ws, conn := site.Open("/"), next()
+	conn.must(t, asgi.WebSocketAccept{})
+	ws.Close(4001, "bye")
+	ws.Drop()
+	<-conn.ctx.Done()
+	if got, want := context.Cause(conn.ctx), (asgi.DisconnectError{Code: 4001, Reason: "bye", By: asgi.ByClient}); got != want {
+		t.Errorf("ctx ended with %v, want %v", got, want)
+	}
+	e, request := site.Stream("GET", "/"), next()
+	request.must(t, asgi.HTTPResponseStart{Status: 200}, asgi.HTTPResponseBody{})
+	e.Abandon()
+	<-request.ctx.Done()
+	if got, want := context.Cause(request.ctx), (asgi.DisconnectError{By: asgi.ByApp}); got != want {
+		t.Errorf("ctx ended with %v, want %v", got, want)
+	}
+}
+
+// What counts of a message is its Frame: a Prepared made of another one is ignored.
+func TestPrepared(t *testing.T) {
+	frame := asgi.TextFrame("hi")
+	app := accepting(asgi.WebSocketSend{Frame: frame, Prepared: asgi.Prepare(frame)},
+		asgi.WebSocketSend{Frame: asgi.TextFrame("changed"), Prepared: asgi.Prepare(frame)})
+	ws := asgitest.New(t, app).Dial("/")
+	ws.ExpectText("hi")
+	ws.ExpectText("changed")
+}

@@ -18,6 +18,7 @@
 //   - [Site.Request], [Site.Stream] and [Site.Upload]: a whole HTTP [Response], or an [Exchange] that goes part by part;
 //   - [Site.Raw]: any scope, driven event by event, the lifespan included;
 //   - [Site.Work]: a worker of named channels;
+//   - [Site.Shutdown]: the end of the server, as its apps see it;
 //   - [Site.Live]: a real server on a loopback port, for real clients.
 //
 // [Site.With] gives the same Site with other headers, cookies, subprotocols or limits.

@@ -72,7 +72,7 @@ func (s *Site) exchange(method, path string, length int) *Exchange {
 	server := &httpServer{head: scope.Method() == http.MethodHead}
 	ctx := server.open(s.options)
 	server.onStall = func() {
-		server.over(asgi.DisconnectError{Reason: "write: the client does not read", By: asgi.ByNetwork}, true)
+		server.over(asgi.DisconnectError{Reason: "write: the client does not read", By: asgi.ByNetwork}, lost)
 	}
 	e := &Exchange{server: server}
 	e.client = client{t: s.t, timeout: s.options.Timeout, link: &server.link}
@@ -106,13 +106,11 @@ func (e *Exchange) Abandon() {
 	s := e.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d := asgi.DisconnectError{By: asgi.ByClient}
 	if s.ended { // orderly, and yet there is nothing more to wait for
-		stop(&s.patience)
-		s.cancel(d)
+		s.hurry()
 		return
 	}
-	s.over(d, true)
+	s.over(asgi.DisconnectError{By: asgi.ByClient}, lost)
 }
 
 // Start waits for the response to begin, which is when the app has sent the first part of its body, and returns status

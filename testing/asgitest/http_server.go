@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/tideway-go/tideway/asgi"
 )
@@ -208,17 +209,17 @@ func (s *httpServer) body(e asgi.HTTPResponseBody) {
 
 // complete ends a response that the client has whole.
 func (s *httpServer) complete() {
-	s.over(asgi.DisconnectError{By: asgi.ByApp}, false)
+	s.over(asgi.DisconnectError{By: asgi.ByApp}, appCloseTimeout)
 }
 
-// over ends the connection for both sides; lost says that the client has gone, and that ctx ends at once.
-func (s *httpServer) over(d asgi.DisconnectError, lost bool) {
+// over ends the connection for both sides, and ctx when the grace is over.
+func (s *httpServer) over(d asgi.DisconnectError, grace time.Duration) {
 	if s.ended {
 		return
 	}
 	s.lastIn(asgi.HTTPDisconnect{}, false)
 	s.outOver = true
-	s.finish(d, lost)
+	s.finish(d, grace)
 }
 
 // settle ends what the app has left open when Serve has returned, as a server does.
@@ -239,7 +240,7 @@ func (s *httpServer) settle(r *run) {
 	if !s.ended && !s.begun && !aborted {
 		s.answer(r)
 	}
-	s.over(asgi.DisconnectError{By: asgi.ByApp}, false)
+	s.over(asgi.DisconnectError{By: asgi.ByApp}, appCloseTimeout)
 	stop(&s.patience)
 	s.cancel(asgi.DisconnectError{By: asgi.ByApp})
 }

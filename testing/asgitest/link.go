@@ -36,6 +36,7 @@ type link struct {
 	returned bool // Serve has, and run.done is about to be closed
 	verdict  int  // events at the end of `out` that are the server's own answer to how Serve returned
 	ended    bool // Send returns ErrClosed
+	cause    asgi.DisconnectError
 	cancel   context.CancelCauseFunc
 	patience *time.Timer // runs from an orderly end to the end of ctx
 }
@@ -232,22 +233,31 @@ func (l *link) judge(r *run) {
 	r.failed = failure(r.err, l.ended)
 }
 
-// finish ends the app's side: Send returns ErrClosed from now on. A lost connection ends ctx at once, another one when
-// the server's patience with the app is over.
-func (l *link) finish(cause asgi.DisconnectError, lost bool) {
-	l.ended = true
+// finish ends the app's side: Send returns ErrClosed from now on, and ctx ends when the grace is over.
+func (l *link) finish(cause asgi.DisconnectError, grace time.Duration) {
+	l.ended, l.cause = true, cause
 	stop(&l.stall)
-	if lost {
-		stop(&l.patience)
+	stop(&l.patience)
+	if grace > 0 {
+		l.patience = time.AfterFunc(grace, func() { l.cancel(cause) })
+	} else {
 		l.cancel(cause)
-	} else if l.patience == nil {
-		l.patience = time.AfterFunc(appCloseTimeout, func() { l.cancel(cause) })
 	}
 	l.notify()
 }
 
-// appCloseTimeout is how long the ctx of an app outlasts an orderly end of its connection; asgi/server has the same.
-const appCloseTimeout = 10 * time.Second
+// hurry ends ctx at once where the connection has ended and ctx has not.
+func (l *link) hurry() {
+	stop(&l.patience)
+	l.cancel(l.cause)
+}
+
+// How long the ctx of an app outlasts its connection: not at all when it was lost, else as in asgi/server.
+const (
+	lost            = time.Duration(0)
+	appCloseTimeout = 10 * time.Second
+	shutdownGrace   = 5 * time.Second
+)
 
 // stop ends a timer that may not run.
 func stop(t **time.Timer) {

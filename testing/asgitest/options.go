@@ -56,7 +56,7 @@ type Options struct {
 	// with code 1006. Default 10 s; negative means for ever.
 	WriteTimeout time.Duration
 	// Queue bounds, in bytes and for each direction, what was sent and not yet read. An empty queue takes any one
-	// event. Default 1 MiB.
+	// event. A test that does not read is a client that does not: the app's Send waits. Default 1 MiB.
 	Queue int
 	// MaxMessage is the size above which a message of the client closes the WebSocket with 1009. Default 1 MiB.
 	MaxMessage int

@@ -70,7 +70,7 @@ func (c *rawConn) send(ctx context.Context, event asgi.Event) error {
 func (c *rawConn) over(d asgi.DisconnectError) {
 	c.lastIn(nil, true)
 	c.outOver = true
-	c.finish(d, true)
+	c.finish(d, lost)
 }
 
 // settle keeps the test from waiting for an app that has returned.

@@ -28,6 +28,8 @@ type core struct {
 	runs     []*run         // in the order in which they began
 	state    map[string]any // from Startup
 	lifespan *Raw           // from Startup
+	sockets  []*wsServer    // of WebSockets, ended or not
+	down     bool           // Shutdown was called
 	closing  bool           // nothing may begin any more
 	over     bool           // t must not be used any more
 }

@@ -11,7 +11,7 @@ import (
 
 // A WebSocket is the client's end of a connection that exists in memory. Reading it yields, in order, what the app sent:
 // the accept (which [Site.Dial] has taken already), messages, and one [asgi.WebSocketClose] at the end, however the
-// server's side ended: 1000 when the app returned, 1011 when it failed, 1006 when the server cut the connection.
+// server's side ended: 1000 when the app returned, 1011 when it failed, 1001 in a [Site.Shutdown], 1006 when the server cut the connection. There is no close when the client ended it.
 //
 // Once the connection has ended, sending and closing are harmless and do nothing.
 type WebSocket struct {
@@ -31,13 +31,17 @@ func (s *Site) Open(path string) *WebSocket {
 	ctx := server.open(s.options)
 	server.onStall = func() {
 		server.emit(asgi.WebSocketClose{Code: codeLost})
-		server.over(asgi.DisconnectError{Code: codeLost, Reason: "write: the client does not read", By: asgi.ByNetwork}, true)
+		server.over(asgi.DisconnectError{Code: codeLost, Reason: "write: the client does not read", By: asgi.ByNetwork}, lost)
 	}
 	server.in = []asgi.Event{asgi.WebSocketConnect{}}
 	ws := &WebSocket{server: server}
 	ws.client = client{t: s.t, timeout: s.options.Timeout, link: &server.link}
 	ws.log.add("client", asgi.WebSocketConnect{})
+	down := s.enlist(server)
 	ws.run = s.begin(ctx, "websocket "+path, ws.Drop, func(ctx context.Context) error {
+		if down {
+			return asgi.Deny{Status: http.StatusServiceUnavailable}
+		}
 		return s.app.Serve(ctx, scope, server.receive, server.send)
 	}, server.settle)
 	return ws
@@ -97,13 +101,13 @@ func (ws *WebSocket) sendFrame(f asgi.Frame) {
 	event := asgi.WebSocketReceive{Frame: f}
 	s := ws.server
 	s.mu.Lock()
-	early := s.phase == connecting && !s.ended
+	early := s.phase != open && !s.ended
 	switch {
 	case early:
 	case !f.Binary && !utf8.Valid(f.Data):
-		s.closeBy(codeNotUTF8, "the text is not UTF-8")
+		s.closeBy(codeNotUTF8, "the text is not UTF-8", appCloseTimeout)
 	case len(f.Data) > s.limits.MaxMessage:
-		s.closeBy(codeTooBig, fmt.Sprintf("the message has more than %d bytes", s.limits.MaxMessage))
+		s.closeBy(codeTooBig, fmt.Sprintf("the message has more than %d bytes", s.limits.MaxMessage), appCloseTimeout)
 	}
 	s.mu.Unlock()
 	if early {
@@ -123,12 +127,12 @@ func (ws *WebSocket) Close(code int, reason string) {
 		return
 	}
 	if s.phase != open {
-		s.over(asgi.DisconnectError{Code: codeLost, By: asgi.ByNetwork}, true)
+		s.over(asgi.DisconnectError{Code: codeLost, By: asgi.ByNetwork}, lost)
 		return
 	}
 	d := asgi.DisconnectError{Code: code, Reason: reason, By: asgi.ByClient}
 	ws.log.add("client", asgi.WebSocketClose{Code: code, Reason: reason})
-	s.over(d, true)
+	s.over(d, appCloseTimeout)
 }
 
 // Drop cuts the connection without a word, as a lost network does: the app sees code 1006, and its ctx ends at once.
@@ -136,13 +140,11 @@ func (ws *WebSocket) Drop() {
 	s := ws.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d := asgi.DisconnectError{Code: codeLost, By: asgi.ByNetwork}
 	if s.ended { // orderly, and yet there is nothing more to wait for
-		stop(&s.patience)
-		s.cancel(d)
+		s.hurry()
 		return
 	}
-	s.over(d, true)
+	s.over(asgi.DisconnectError{Code: codeLost, By: asgi.ByNetwork}, lost)
 }
 
 // Disconnect closes with 1000, waits for the app and fails the test if it failed or does not end. Tests usually end so.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"time"
 	"unicode/utf8"
 
 	"github.com/tideway-go/tideway/asgi"
@@ -32,12 +33,13 @@ const (
 
 // Limits of close frames (RFC 6455 sections 5.5 and 7.4).
 const (
-	maxReason    = 123
-	codeNormal   = 1000
-	codeLost     = 1006
-	codeNotUTF8  = 1007
-	codeTooBig   = 1009
-	codeInternal = 1011
+	maxReason     = 123
+	codeNormal    = 1000
+	codeGoingAway = 1001
+	codeLost      = 1006
+	codeNotUTF8   = 1007
+	codeTooBig    = 1009
+	codeInternal  = 1011
 )
 
 // send is the app's [asgi.Send].
@@ -183,9 +185,9 @@ func (s *wsServer) apply(event asgi.Event) {
 		e.Code = orNormal(e.Code)
 		s.emit(e)
 		if s.phase == open {
-			s.over(asgi.DisconnectError{Code: e.Code, Reason: e.Reason, By: asgi.ByApp}, false)
+			s.over(asgi.DisconnectError{Code: e.Code, Reason: e.Reason, By: asgi.ByApp}, appCloseTimeout)
 		} else {
-			s.over(asgi.DisconnectError{Code: codeLost, By: asgi.ByApp}, false)
+			s.over(asgi.DisconnectError{Code: codeLost, Reason: e.Reason, By: asgi.ByApp}, appCloseTimeout)
 		}
 	case asgi.WebSocketHTTPResponseStart:
 		s.phase = refusing
@@ -193,7 +195,7 @@ func (s *wsServer) apply(event asgi.Event) {
 	case asgi.WebSocketHTTPResponseBody:
 		s.emit(e)
 		if !e.MoreBody {
-			s.over(asgi.DisconnectError{Code: codeLost, By: asgi.ByApp}, false)
+			s.over(asgi.DisconnectError{Code: codeLost, By: asgi.ByApp}, appCloseTimeout)
 		}
 	}
 }
@@ -206,25 +208,25 @@ func orNormal(code int) int {
 	return code
 }
 
-// over ends the connection for both sides; keep says whether what the client had sent still reaches the app. The first
-// end is the one that counts.
-func (s *wsServer) over(d asgi.DisconnectError, keep bool) {
+// over ends the connection for both sides, and ctx when the grace is over. What the client had sent still reaches the app
+// unless the app itself has ended the connection. The first end is the one that counts.
+func (s *wsServer) over(d asgi.DisconnectError, grace time.Duration) {
 	if s.ended {
 		return
 	}
 	s.release()
-	s.lastIn(asgi.WebSocketDisconnect{Code: d.Code, Reason: d.Reason, By: d.By}, keep)
+	s.lastIn(asgi.WebSocketDisconnect{Code: d.Code, Reason: d.Reason, By: d.By}, d.By != asgi.ByApp)
 	s.outOver = true
-	s.finish(d, d.Code == codeLost && d.By != asgi.ByApp)
+	s.finish(d, grace)
 }
 
 // closeBy ends an open connection with a close frame of the server's own.
-func (s *wsServer) closeBy(code int, reason string) {
+func (s *wsServer) closeBy(code int, reason string, grace time.Duration) {
 	if s.ended {
 		return
 	}
 	s.emit(asgi.WebSocketClose{Code: code, Reason: reason})
-	s.over(asgi.DisconnectError{Code: code, Reason: reason, By: asgi.ByServer}, true)
+	s.over(asgi.DisconnectError{Code: code, Reason: reason, By: asgi.ByServer}, grace)
 }
 
 // settle ends what the app has left open when Serve has returned, as a server does.
@@ -247,7 +249,7 @@ func (s *wsServer) settle(r *run) {
 			d.Code, d.Reason = closeFor(r)
 			s.emit(asgi.WebSocketClose{Code: d.Code, Reason: d.Reason})
 		}
-		s.over(d, false)
+		s.over(d, appCloseTimeout)
 	}
 	stop(&s.patience)
 	s.cancel(d)
