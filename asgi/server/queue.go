@@ -57,15 +57,14 @@ func (q *queue) push(pool *sync.Pool, e entry) {
 	q.rest.list = append(q.rest.list, e)
 }
 
-// fill returns bytes to write next: those of a single ready frame as they are, or all frames that fit, joined in scratch,
-// of which it uses the whole capacity. They stay counted until written is called.
-func (q *queue) fill(pool *sync.Pool, scratch []byte) []byte {
-	if q.count == 1 && q.first.n == 0 {
+// fill returns bytes to write next: those of a single ready frame as they are, or b and after it all that fits its capacity.
+// They stay counted until written is called.
+func (q *queue) fill(pool *sync.Pool, b []byte) []byte {
+	if q.count == 1 && q.first.n == 0 && len(b) == 0 {
 		p := q.first.body
 		q.pop(pool)
 		return p
 	}
-	b := scratch[:0]
 	for q.count > 0 {
 		var whole bool
 		if b, whole = q.first.take(b); !whole {
