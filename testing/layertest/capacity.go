@@ -10,9 +10,9 @@ import (
 
 var capacity = rule{
 	number: 5,
-	promise: "Capacity is per channel (default 100, patterns override; 0 is the default, negative panics). A direct send to a " +
-		"full channel is ErrChannelFull and stores nothing, also when the owner is another process. A group send skips full " +
-		"members, counts them, and never fails for them",
+	promise: "Capacity is per channel (default 100, patterns override; 0 is the default, negative panics). A direct " +
+		"send to a full channel is ErrChannelFull and stores nothing, also when the owner is another process. A " +
+		"group send skips full members, counts them, and never fails for them",
 	checks: []check{
 		{name: "a direct send to a full channel is ErrChannelFull and stores nothing", run: fullChannel},
 		{name: "a full channel takes a message again after one was received", run: roomAgain},
@@ -179,6 +179,13 @@ func groupSkipsFull(t *trial) {
 	busy.exactly(t.node(0), "a member that held 1 of 3, after 3 group messages", 9, 1, 2)
 	if n := t.drops.full(idle.channel); n != 0 {
 		t.brokenf("a member with room for all was counted as full %d times", n)
+	}
+	counted := uint64(0)
+	for _, l := range t.raw {
+		counted += l.Stats().Dropped[layers.DropFull]
+	}
+	if counted != 1 {
+		t.brokenf("the Stats of all instances count %d drops for want of room, want 1", counted)
 	}
 	t.groupSend(t.node(0), "room", 4)
 	busy.exactly(t.node(0), "a member that was full and has been read", 4)

@@ -11,8 +11,9 @@ import (
 )
 
 var closing = rule{
-	number:  16,
-	promise: "Close(ctx) first sends what is buffered, or says what it could not; after it everything is ErrClosed; nothing leaks",
+	number: 16,
+	promise: "Close first sends what is buffered, or says what it could not; after it everything is ErrClosed; nothing " +
+		"leaks",
 	checks: []check{
 		{name: "what was sent before Close arrives", cluster: true, run: sentBeforeClose},
 		{name: "a Receive that waits ends with ErrClosed", run: receiveEnds},

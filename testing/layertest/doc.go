@@ -2,14 +2,8 @@
 //
 // # Use
 //
-// A backend's test is a [Harness], which is what only the backend knows, and one call of [Run]:
-//
-//	func TestPromises(t *testing.T) {
-//		layertest.Run(t, layertest.Harness{
-//			New:   startBrokerAndLayers, // n layers over one fresh broker
-//			Break: cutTheLink,           // and Mend, Crash
-//		})
-//	}
+// A backend's test is a [Harness], which is what only the backend knows, and one call of [Run]; the example of Run is a
+// complete one.
 //
 // Every promise is a subtest, every single check of it a subtest below, named by a sentence; each runs with one instance
 // and with three, senders and receivers then being different instances ("processes" over one broker). To run one check:
@@ -19,7 +13,7 @@
 // A failure prints the promise before it prints what was seen:
 //
 //	L9 broken: Adding twice is adding once; discarding a stranger, or sending to an empty group, is no error: a member
-//	that was added twice heard [1 1], want [1]
+//	that was added three times: got [1 1], want [1]
 //
 // # How the checks judge
 //
@@ -29,7 +23,8 @@
 //   - Nothing sleeps to "let things settle". Where a backend needs time before other instances hear of a new group
 //     member ([Harness.InterestDelay]), the suite sends probes until the first arrives and demands everything from then on.
 //   - Expiry is the only thing that is waited for by the clock. In a bubble ([Harness.Bubble]) that costs nothing; in
-//     real time the expiries are a few seconds, and an attempt that fails is made again with a longer one.
+//     real time the expiries are a few seconds, and an attempt that fails is made again with a longer one. These checks
+//     are parallel: with go test -parallel 16 the suite takes half a minute.
 //   - What a backend cannot promise is named in [Exceptions]. An exception changes what is expected; it never skips.
 //
 // # What is not here

@@ -11,15 +11,16 @@ import (
 
 var expiry = rule{
 	number: 6,
-	promise: "A message unread for longer than Expiry (default 60 s) is never handled: measured from its arrival in the process " +
-		"that holds the mailbox, or from the sender's stamp where the format has one; checked when the handler starts",
+	promise: "A message unread for longer than Options.Expiry (default 60 s) is never handled: measured from its " +
+		"arrival in the process that holds the mailbox, or from the sender's stamp where the format has one; " +
+		"checked when the handler starts",
 	checks: []check{
-		{name: "of messages sent over time only the young arrive", run: func(t *trial) { t.timed(t.youngArrive(t.sendOne)) }},
-		{name: "of group messages sent over time only the young arrive", run: func(t *trial) { t.timed(t.youngArrive(t.groupSendOne)) }},
-		{name: "an expired message leaves later group messages intact for everybody", run: func(t *trial) { t.timed(t.oldBesideNew) }},
-		{name: "after the expiry a Receive waits", run: func(t *trial) { t.timed(t.receiveWaits) }},
-		{name: "after one was read and the rest expired the next is the newest", run: func(t *trial) { t.timed(t.newestNext) }},
-		{name: "a member whose message expired stays a member", run: func(t *trial) { t.timed(t.staysMember) }},
+		{name: "of messages sent over time only the young arrive", clock: true, run: func(t *trial) { t.timed(t.youngArrive(t.sendOne)) }},
+		{name: "of group messages sent over time only the young arrive", clock: true, run: func(t *trial) { t.timed(t.youngArrive(t.groupSendOne)) }},
+		{name: "an expired message leaves later group messages intact for everybody", clock: true, run: func(t *trial) { t.timed(t.oldBesideNew) }},
+		{name: "after the expiry a Receive waits", clock: true, run: func(t *trial) { t.timed(t.receiveWaits) }},
+		{name: "after one was read and the rest expired the next is the newest", clock: true, run: func(t *trial) { t.timed(t.newestNext) }},
+		{name: "a member whose message expired stays a member", clock: true, run: func(t *trial) { t.timed(t.staysMember) }},
 		{name: "a message that an Inbox holds says when it has expired", run: expiredInInbox},
 		{name: "the default is 60 s", run: defaultExpiry},
 	},

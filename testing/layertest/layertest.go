@@ -14,7 +14,8 @@ type Harness struct {
 	// New returns n layers with the same options over one broker that nobody else uses: n processes, as far as the
 	// broker can tell. It registers the clean-up of all of them with tb.Cleanup, which must bear that the suite has
 	// closed some of them, and fails tb if it cannot. Options that the backend refuses (a negative capacity) must
-	// panic out of it.
+	// panic out of it. Checks that wait for the clock run in parallel, so it may be called concurrently, as may the
+	// functions below.
 	New func(tb testing.TB, opts layers.Options, n int) []*layers.Layer
 
 	// Break cuts l off from its broker, Mend ends the cut (L15). Both may return before the layer has noticed.
@@ -61,8 +62,8 @@ type Exceptions struct {
 // test that is parallel: one check counts goroutines.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
-	if h.New == nil || h.Break == nil || h.Mend == nil || h.Crash == nil {
-		t.Fatal("layertest: New, Break, Mend and Crash of the Harness must be set: each has a promise that cannot be shown without it")
+	if field := h.missing(); field != "" {
+		t.Fatalf("layertest: Harness.%s is nil: write it, for there is a promise that cannot be shown without it", field)
 	}
 	for i := range rules {
 		r := &rules[i]
@@ -70,11 +71,34 @@ func Run(t *testing.T, h Harness) {
 	}
 }
 
+// missing is the first required field that is not set.
+func (h Harness) missing() string {
+	switch {
+	case h.New == nil:
+		return "New"
+	case h.Break == nil:
+		return "Break"
+	case h.Mend == nil:
+		return "Mend"
+	case h.Crash == nil:
+		return "Crash"
+	default:
+		return ""
+	}
+}
+
 func runRule(t *testing.T, h Harness, r *rule) {
 	for _, c := range r.checks {
+		parallel := c.clock && !h.Bubble
 		t.Run(c.name, func(t *testing.T) {
+			if parallel {
+				t.Parallel()
+			}
 			for _, n := range c.layouts() {
 				t.Run(fmt.Sprintf("instances=%d", n), func(t *testing.T) {
+					if parallel {
+						t.Parallel()
+					}
 					inTime(t, h, func(t *testing.T) { c.try(t, backend{Harness: h}, r, n) })
 				})
 			}

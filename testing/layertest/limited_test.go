@@ -58,7 +58,7 @@ func (l limited) failures(t *testing.T, r *rule, except func(*Harness)) map[stri
 	failed := map[string]string{}
 	for _, c := range r.checks {
 		b := breakage{wrap: l.wrap, harness: except}
-		if output := b.try(t, r, c); output != "" {
+		if output := b.try(t, r, c, 3); output != "" {
 			failed[c.name] = output
 		}
 	}

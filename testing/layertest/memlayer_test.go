@@ -3,6 +3,7 @@ package layertest
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -20,7 +21,11 @@ func TestMemlayer(t *testing.T) {
 
 // memory is memlayer's harness. Its broker is a bus of each cluster's own.
 func memory() Harness {
-	buses := make(map[*layers.Layer]*memlayer.Bus)
+	var buses sync.Map // from *layers.Layer to *memlayer.Bus
+	busOf := func(l *layers.Layer) *memlayer.Bus {
+		bus, _ := buses.Load(l)
+		return bus.(*memlayer.Bus)
+	}
 	return Harness{
 		Bubble: true,
 		New: func(tb testing.TB, opts layers.Options, n int) []*layers.Layer {
@@ -31,10 +36,10 @@ func memory() Harness {
 				if n == 1 {
 					l = memlayer.New(&opts) // alone, it shares nothing
 				}
-				buses[l] = bus
+				buses.Store(l, bus)
 				all = append(all, l)
 				tb.Cleanup(func() {
-					delete(buses, l)
+					buses.Delete(l)
 					if err := l.Close(context.Background()); err != nil {
 						tb.Errorf("closing a layer: %v", err)
 					}
@@ -42,8 +47,8 @@ func memory() Harness {
 			}
 			return all
 		},
-		Break: func(_ testing.TB, l *layers.Layer) { buses[l].Cut(l, errors.New("the bus is gone")) },
-		Mend:  func(_ testing.TB, l *layers.Layer) { buses[l].Mend(l) },
+		Break: func(_ testing.TB, l *layers.Layer) { busOf(l).Cut(l, errors.New("the bus is gone")) },
+		Mend:  func(_ testing.TB, l *layers.Layer) { busOf(l).Mend(l) },
 		// A process in memory cannot die alone. What others see of a dead one is that it is gone.
 		Crash: func(tb testing.TB, l *layers.Layer) {
 			if err := l.Close(context.Background()); err != nil {

@@ -11,8 +11,8 @@ import (
 
 var names = rule{
 	number: 1,
-	promise: "Names are ASCII letters, digits, -, _ and .; 1 to 99 bytes; a channel may have one !, not first; a group none. " +
-		"Anything else is an error that states the rule, and nothing is stored",
+	promise: `Names are ASCII letters, digits, "-", "_", "."; 1 to 99 bytes; a channel may have one "!", not first; a ` +
+		"group none. Anything else is an ErrInvalidName that states the rule, and nothing is stored",
 	checks: []check{
 		{name: "a valid channel name is taken", run: validChannels},
 		{name: "a valid group name is taken", run: validGroups},

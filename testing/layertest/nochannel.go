@@ -7,9 +7,8 @@ import (
 )
 
 var absence = rule{
-	number: 12,
-	promise: "A direct send to a process-local channel that does not exist is ErrNoChannel where the backend can know " +
-		"(also, briefly, after a partition)",
+	number:  12,
+	promise: "A direct send to a process-local channel that does not exist is ErrNoChannel where the backend can know",
 	checks: []check{
 		{name: "a channel that never was", run: neverWas},
 		{name: "a channel that has ended", run: hasEnded},

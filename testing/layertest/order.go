@@ -8,8 +8,8 @@ import (
 
 var order = rule{
 	number: 3,
-	promise: "One goroutine's sends through one Layer, each begun after the last returned, direct or by group, reach one " +
-		"process-local channel in that order; reconnects excepted",
+	promise: "One goroutine's sends through one Layer, each begun after the last returned, direct or by group, reach " +
+		"one process-local channel in that order; reconnects excepted",
 	checks: []check{
 		{name: "three messages arrive in the order of their sends", run: threeInOrder},
 		{name: "10,000 messages, direct and by group in turns, arrive in order", run: mixedInOrder},

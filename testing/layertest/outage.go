@@ -9,8 +9,8 @@ import (
 
 var outage = rule{
 	number: 15,
-	promise: "A lost broker connection kills no consumer: the layer reconnects with backoff and jitter, restores its " +
-		"subscriptions, and tells local consumers that asked (layers.Down, layers.Up: local only, never decoded from the wire)",
+	promise: "A lost broker connection kills no consumer: the layer reconnects, restores its subscriptions, and tells " +
+		"local channels by Down and Up, which are local only and never decoded from the wire",
 	checks: []check{
 		{name: "a channel is told once that the link is down and once that it is up", cluster: true, run: toldOnce},
 		{name: "other instances are not told", cluster: true, run: othersNotTold},

@@ -12,7 +12,7 @@ import (
 
 var ownership = rule{
 	number:  2,
-	promise: "A channel from NewChannel is unique across processes and reaches its owner only",
+	promise: "A channel from NewChannel or Listen is unique across processes and reaches its owner only",
 	checks: []check{
 		{name: "all channel names of all instances differ", run: uniqueNames},
 		{name: "a message reaches the owner of its channel and nobody else", run: ownerOnly},
@@ -33,8 +33,13 @@ func uniqueNames(t *trial) {
 	)
 	for i, n := range t.nodes {
 		wg.Go(func() {
-			for range 300 {
+			for k := range 300 {
 				name, err := n.NewChannel(t.ctx())
+				if err == nil && k%3 == 0 {
+					err = n.EndChannel(t.ctx(), name) // a name is not used again
+				} else if err == nil && k%3 == 1 {
+					name, err = n.Listen(t.ctx(), newInbox(0))
+				}
 				mu.Lock()
 				if owner, taken := seen[name]; taken {
 					err = fmt.Errorf("instances %d and %d both have %q", owner, i, name)
@@ -49,7 +54,7 @@ func uniqueNames(t *trial) {
 		})
 	}
 	wg.Wait()
-	t.must(wrong, "making 300 channels in each instance")
+	t.must(wrong, "making 300 channels in each instance, some of which end")
 	for name := range seen {
 		if strings.Count(name, "!") != 1 || strings.HasPrefix(name, "!") || len(name) > 99 {
 			t.brokenf("NewChannel made the name %q, want one ! inside, at most 99 bytes", name)
@@ -74,14 +79,16 @@ func ownerOnly(t *trial) {
 	}
 }
 
-// Case 5.
+// Cases 5 and 82: Receive takes queues and the layer's own channels, no other name with "!".
 func foreignReceive(t *trial) {
 	t.start(layers.Options{})
 	m := t.mailbox(0)
 	t.send(t.node(0), m.channel, 1)
-	_, err := t.node(1).Receive(t.ctx(), m.channel)
-	if err == nil || errors.Is(err, context.DeadlineExceeded) {
-		t.brokenf("Receive by instance 1 from a channel of instance 0: got %s, want an error at once", quoted(err))
+	for _, channel := range []string{m.channel, "x!", "x!y"} {
+		_, err := t.node(1).Receive(t.ctx(), channel)
+		if err == nil || errors.Is(err, context.DeadlineExceeded) {
+			t.brokenf("Receive by instance 1 from %q, which is not its own: got %s, want an error at once", channel, quoted(err))
+		}
 	}
 	m.exactly(t.node(0), "the owner, after another instance tried", 1)
 }
@@ -94,7 +101,8 @@ func twoReceivers(t *trial) {
 		n   int
 		err error
 	}
-	for first := range members {
+	for round := range 20 { // who waits first is chance
+		first := round % 2
 		results := []chan result{make(chan result, 1), make(chan result, 1)}
 		for i, m := range members {
 			ctx := t.ctx()

@@ -12,10 +12,9 @@ import (
 
 var payload = rule{
 	number: 17,
-	promise: "A payload is a map with a type, encoded as msgpack as channels_redis does; text, bytes, int64 (uint64 above 2^63-1), " +
-		"float64, bool, nil, lists and maps come back as they went. T encodes as a map without type and __asgi_channel__, else With " +
-		"panics naming T; json tags name fields. Forward is T as JSON without type; NaN and Inf pass msgpack, but Forward drops " +
-		"and counts them",
+	promise: `A payload is a map with a "type", encoded as msgpack as channels_redis does; text, bytes, int64 (uint64 ` +
+		"above 2^63-1), float64, bool, nil, lists and maps come back as they went. T encodes as a map without " +
+		`"type" and "__asgi_channel__", else With panics naming T; json tags name fields`,
 	checks: []check{
 		{name: "every kind of value comes back as it went", run: valuesReturn},
 		{name: "a struct comes back as it went, its fields named by json tags", run: structReturns},

@@ -10,8 +10,8 @@ import (
 
 var promptness = rule{
 	number: 14,
-	promise: "Sending never waits for a handler or a mailbox. NATS direct sends wait at most 2 s for the owner process's answer, " +
-		"then ErrUncertain; never retried",
+	promise: "Sending never waits for a handler or a mailbox. Over a network it waits a bounded time for the owner's " +
+		"answer, then it is ErrUncertain; nothing is sent again",
 	checks: []check{
 		{name: "sends to a channel that nobody reads return at once", run: nobodyReads},
 		{name: "sends to a full channel return at once", run: fullReturns},

@@ -12,14 +12,14 @@ import (
 
 var queues = rule{
 	number: 11,
-	promise: "A channel without ! is a queue: each message goes to at most one receiver, and waits for one up to expiry and " +
-		"capacity",
+	promise: `A channel without "!" is a queue: each message goes to at most one receiver, and waits for one up to ` +
+		"expiry and capacity",
 	checks: []check{
 		{name: "a message waits for a receiver", run: queueWaits},
 		{name: "one receiver gets the messages in order", run: queueInOrder},
 		{name: "of several receivers each message reaches one", run: queueShared},
 		{name: "a full queue is ErrChannelFull and stores nothing", run: queueFull},
-		{name: "an expired message is not received", run: func(t *trial) { t.timed(t.queueExpires) }},
+		{name: "an expired message is not received", clock: true, run: func(t *trial) { t.timed(t.queueExpires) }},
 		{name: "a cancelled Receive loses nothing", run: queueCancelled},
 		{name: "a queue that is a member of a group stores a group message once", run: queueInGroup},
 		{name: "a receiver that waits survives a Flush", run: queueFlushed},

@@ -13,6 +13,7 @@ type rule struct {
 type check struct {
 	name    string
 	cluster bool // it needs several instances; else it runs with one and with three
+	clock   bool // it waits for the clock, so in real time it runs beside others of its promise
 	run     func(*trial)
 }
 

@@ -9,8 +9,8 @@ import (
 
 var size = rule{
 	number: 13,
-	promise: "1,000,000 encoded bytes pass everywhere; above MaxMessageSize (2 MiB; NATS: at most the server's max payload less " +
-		"4 KiB, read again on reconnect) it is ErrMessageTooLarge and nothing is stored",
+	promise: "1,000,000 encoded bytes pass everywhere; above Options.MaxMessageSize (2 MiB) it is ErrMessageTooLarge " +
+		"and nothing is stored",
 	checks: []check{
 		{name: "a message of 1,000,000 encoded bytes passes", run: megabytePasses},
 		{name: "a message above MaxMessageSize is ErrMessageTooLarge and stores nothing", run: tooLarge},
