@@ -31,33 +31,27 @@ func recovered(err *error) {
 	}
 }
 
-// handleEvent runs the handler of a client event, with the turn.
-func (c *Conn) handleEvent(ev asgi.Event) {
-	c.begin(ev.EventType(), true)
-	err := c.callEvent(ev)
-	c.end()
-	c.result(err)
-}
+// handleEvent runs the handler of a client event, with the turn, which has begun.
+func (c *Conn) handleEvent(ev asgi.Event) { c.end(c.callEvent(ev)) }
 
 func (c *Conn) callEvent(ev asgi.Event) (err error) {
 	defer recovered(&err)
 	return c.table.event(c, ev)
 }
 
-// handleMessage runs what is listed for a layer message, with the turn.
+// handleMessage runs what is listed for a layer message, with the turn, which has begun.
 func (c *Conn) handleMessage(m layers.Message) {
+	var err error
 	if m.Expired(time.Now()) {
 		c.drop(m, layers.DropExpired, nil)
-		return
+	} else {
+		err = c.callMessage(m)
 	}
-	c.begin(m.Type(), false)
-	err := c.callMessage(m)
-	c.end()
 	if bad, ok := err.(*badPayload); ok {
 		c.drop(m, layers.DropInvalid, bad.error)
-		return
+		err = nil
 	}
-	c.result(err)
+	c.end(err)
 }
 
 // handleQueued handles a message that a worker took from a queue. It is the event of the turn, so what it returns ends

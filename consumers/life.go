@@ -24,7 +24,7 @@ func (c *Conn) run() error {
 	}
 	c.greeted = c.table.protocol == asgi.HTTP // no accept to wait for
 	if c.layer != nil {
-		channel, err := c.layer.Listen(c.ctx, c)
+		channel, err := c.layer.Listen(c.ctx, (*inbox)(c))
 		if err != nil {
 			return c.errorf("open a channel", err)
 		}

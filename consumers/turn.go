@@ -31,7 +31,7 @@ func (c *Conn) loop() {
 		switch {
 		case ev == nil && held:
 			c.leave()
-		case ev != nil && (held || c.enter(ev)):
+		case ev != nil && c.enter(ev, held):
 			c.handleEvent(ev)
 			if c.leave() {
 				c.handleAll()
@@ -48,11 +48,11 @@ func (c *Conn) loop() {
 }
 
 // enter takes the turn for the reader, which waits for at most one layer message. When meanwhile another goroutine has
-// become the one that handles, it queues ev and reports false.
-func (c *Conn) enter(ev asgi.Event) bool {
+// become the one that handles, it queues ev and reports false. held says that the reader has the turn already.
+func (c *Conn) enter(ev asgi.Event, held bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.busy && c.role == alone {
+	for !held && c.busy && c.role == alone {
 		c.waiting = true
 		c.wake.Wait()
 	}
@@ -62,6 +62,7 @@ func (c *Conn) enter(ev asgi.Event) bool {
 		return false
 	}
 	c.busy = true
+	c.begin(ev.EventType(), true)
 	return true
 }
 
@@ -112,6 +113,7 @@ func (c *Conn) handleMessages() {
 			return
 		}
 		m := c.mail.popMessage()
+		c.begin(m.Type(), false)
 		c.mu.Unlock()
 		c.handleMessage(m)
 	}
@@ -122,12 +124,12 @@ func (c *Conn) handleAll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for messageNext := true; ; {
-		event := c.mail.client.n > 0 && !c.failed
-		message := c.mail.layer.n > 0 && !c.ended && !c.failed
+		event, message := c.waits()
 		switch {
 		case message && (messageNext || !event):
 			messageNext = false
 			m := c.mail.popMessage()
+			c.begin(m.Type(), false)
 			c.mu.Unlock()
 			c.handleMessage(m)
 			c.mu.Lock()
@@ -135,25 +137,40 @@ func (c *Conn) handleAll() {
 			messageNext = true
 			ev := c.mail.popEvent()
 			c.wake.Broadcast() // the reader may wait for room
+			c.begin(ev.EventType(), false)
 			c.mu.Unlock()
 			c.handleEvent(ev)
 			c.mu.Lock()
 		default:
-			c.release()
-			if c.ended || c.failed {
+			if !c.awaitWork() {
 				return
 			}
-			c.mu.Unlock()
-			c.flush()
-			c.mu.Lock()
-			for !c.ended && !c.failed && (c.busy || c.mail.client.n == 0 && c.mail.layer.n == 0) {
-				c.wake.Wait()
-			}
-			for c.busy { // a deliverer, for a moment
-				c.wake.Wait()
-			}
-			c.busy = true
 		}
+	}
+}
+
+// waits says what there is to handle. The lock is held.
+func (c *Conn) waits() (event, message bool) {
+	return c.mail.client.n > 0 && !c.failed, c.mail.layer.n > 0 && !c.failed && !c.ended
+}
+
+// awaitWork releases the turn and takes it again when there is something to handle. It reports false, without the
+// turn, when there will be nothing any more. The lock is held.
+func (c *Conn) awaitWork() bool {
+	c.release()
+	c.mu.Unlock()
+	c.flush()
+	c.mu.Lock()
+	for {
+		event, message := c.waits()
+		switch {
+		case c.shut || c.failed || c.ended && !event:
+			return false
+		case !c.busy && (event || message):
+			c.busy = true
+			return true
+		}
+		c.wake.Wait()
 	}
 }
 
@@ -186,9 +203,13 @@ func (c *Conn) enqueue(ev asgi.Event) {
 	c.wake.Broadcast()
 }
 
-// Deliver makes a Conn the [layers.Inbox] of its own channel; layers call it. A ready frame goes out at once if nothing
-// stands before it; everything else waits for the turn.
-func (c *Conn) Deliver(m layers.Message) error {
+// An inbox is a Conn as the layer sees it.
+type inbox Conn
+
+// Deliver is called by the layer. A ready frame goes out at once if nothing stands before it; everything else waits
+// for the turn.
+func (b *inbox) Deliver(m layers.Message) error {
+	c := (*Conn)(b)
 	ready, listed := c.table.forward[m.Type()]
 	if !listed && c.table.messages[m.Type()] == nil {
 		c.dropUnlisted(m)
@@ -224,21 +245,26 @@ func (c *Conn) Deliver(m layers.Message) error {
 	return nil
 }
 
-// begin notes that a handler starts to run, and whether on the goroutine that reads.
+// Flush drops the messages that wait.
+func (b *inbox) Flush() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mail.layer, b.mail.layerBytes = ring[layers.Message]{}, 0
+}
+
+// begin notes that a handler is about to run, and whether on the goroutine that reads. The lock is held.
 func (c *Conn) begin(name string, reader bool) {
-	c.mu.Lock()
-	c.running, c.reader = name, reader && c.role == alone
+	c.running, c.reader = name, reader
 	c.turnHeld.Store(true)
 	if c.slowdown == nil {
 		c.slowdown = time.AfterFunc(handlerTime, c.slow)
 	} else {
 		c.slowdown.Reset(handlerTime)
 	}
-	c.mu.Unlock()
 }
 
-// end notes that the handler has returned.
-func (c *Conn) end() {
+// end notes that the handler has returned, with err. It ends the connection if it has to.
+func (c *Conn) end(err error) {
 	c.slowdown.Stop()
 	c.mu.Lock()
 	c.running, c.overdue = "", false
@@ -247,6 +273,7 @@ func (c *Conn) end() {
 	if complete {
 		c.closed(asgi.DisconnectError{By: asgi.ByApp})
 	}
+	c.result(err)
 }
 
 // slow runs when a handler has had its millisecond: what it sent is written, and if nobody reads meanwhile, this
