@@ -161,7 +161,6 @@ func TestQueueIsBounded(t *testing.T) {
 		site := asgitest.New(t, app).With(&asgitest.Options{Queue: 100})
 		ws, conn := site.Open("/"), next()
 		conn.must(t, asgi.WebSocketAccept{})
-		ws.Receive()
 		ended, cancel := context.WithCancel(context.Background())
 		cancel()
 		big := strings.Repeat("x", 1000)
@@ -184,6 +183,7 @@ func TestQueueIsBounded(t *testing.T) {
 			t.Fatalf("Send must wait while the queue is full, it returned %v", err)
 		default:
 		}
+		ws.Receive()
 		ws.ExpectText(big)
 		ws.ExpectText("after")
 		if err := <-sent; err != nil {

@@ -10,7 +10,7 @@ import (
 func checkStatus(status int) error {
 	switch {
 	case status == 0:
-		return fmt.Errorf("Status is missing: set it, to 200 for instance")
+		return fmt.Errorf("field Status is missing: set it, to 200 for instance")
 	case status < 200 || status > 999:
 		return fmt.Errorf("status %d does not end a request: use 200 to 999", status)
 	}

@@ -41,8 +41,8 @@ func (s *httpServer) send(ctx context.Context, event asgi.Event) error {
 		return asgi.ErrClosed
 	}
 	err = s.check(event)
-	if err == nil && carriesData(event) {
-		if err := s.reserve(ctx, size(event)); err != nil {
+	if err == nil && !once(event) {
+		if err := s.reserve(ctx, s.size(event)); err != nil {
 			return err
 		}
 		err = s.check(event) // other senders may have been faster
@@ -80,9 +80,9 @@ func (s *httpServer) load(event asgi.Event) (asgi.Event, error) {
 func readFile(e asgi.HTTPResponseZeroCopySend) ([]byte, error) {
 	switch {
 	case e.File == nil:
-		return nil, errors.New("File is nil: open one")
+		return nil, errors.New("field File is nil: open one")
 	case e.Offset < -1 || e.Count < 0:
-		return nil, fmt.Errorf("Offset is %d and Count is %d: Offset may be -1, else both are 0 or more", e.Offset, e.Count)
+		return nil, fmt.Errorf("fields Offset and Count are %d and %d: Offset may be -1, else both are 0 or more", e.Offset, e.Count)
 	}
 	var r io.Reader = e.File
 	if e.Offset >= 0 {
@@ -93,7 +93,7 @@ func readFile(e asgi.HTTPResponseZeroCopySend) ([]byte, error) {
 	}
 	body, err := io.ReadAll(r)
 	if err == nil && int64(len(body)) < e.Count {
-		err = fmt.Errorf("Count is %d, but %s has %d bytes there", e.Count, e.File.Name(), len(body))
+		err = fmt.Errorf("field Count is %d, but %s has %d bytes there", e.Count, e.File.Name(), len(body))
 	}
 	return body, err
 }
@@ -162,7 +162,7 @@ func contentLength(h http.Header) (int64, error) {
 	}
 	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil || n < 0 {
-		return -1, fmt.Errorf("Content-Length is %q: write a number of bytes, or leave it out", value)
+		return -1, fmt.Errorf("header Content-Length is %q: write a number of bytes, or leave it out", value)
 	}
 	return n, nil
 }

@@ -16,6 +16,7 @@ import (
 // All fields are guarded by mu. Whoever changes something that another waits for calls notify.
 type link struct {
 	limits Options
+	least  int // what any event counts at least
 
 	mu      sync.Mutex
 	changed chan struct{} // closed, and replaced, by notify
@@ -97,7 +98,7 @@ func (l *link) receive(ctx context.Context) (asgi.Event, error) {
 	event := l.in[0]
 	l.in[0] = nil
 	l.in = l.in[1:]
-	l.inSize -= size(event)
+	l.inSize -= l.size(event)
 	l.notify()
 	return event, nil
 }
@@ -106,7 +107,7 @@ func (l *link) receive(ctx context.Context) (asgi.Event, error) {
 func (l *link) give(ctx context.Context, event asgi.Event) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := size(event)
+	n := l.size(event)
 	room := func() bool { return l.inOver || len(l.in) == 0 || l.inSize+n <= l.limits.Queue }
 	if err := l.await(ctx, room); err != nil {
 		return err
@@ -127,7 +128,7 @@ func (l *link) lastIn(event asgi.Event, keep bool) {
 	}
 	if event != nil {
 		l.in = append(l.in, event)
-		l.inSize += size(event)
+		l.inSize += l.size(event)
 	}
 	l.inOver = true
 	l.notify()
@@ -162,14 +163,14 @@ func (l *link) fits(n int) bool { return l.outSize == 0 || l.outSize+n <= l.limi
 // emit appends event for the client, after what was held back.
 func (l *link) emit(event asgi.Event) {
 	l.held = append(l.held, event)
-	l.outSize += size(event)
+	l.outSize += l.size(event)
 	l.release()
 }
 
 // hold appends event behind what is held back already.
 func (l *link) hold(event asgi.Event) {
 	l.held = append(l.held, event)
-	l.outSize += size(event)
+	l.outSize += l.size(event)
 }
 
 // release lets the client see what was held back.
@@ -195,7 +196,7 @@ func (l *link) next(ctx context.Context) (asgi.Event, error) {
 	event := l.out[0]
 	l.out[0] = nil
 	l.out = l.out[1:]
-	l.outSize -= size(event)
+	l.outSize -= l.size(event)
 	stop(&l.stall)
 	l.notify()
 	return event, nil
@@ -267,21 +268,36 @@ func stop(t **time.Timer) {
 	}
 }
 
-// size is what an event counts in a queue: its payload and a frame's header, so that empty ones are bounded too.
-func size(event asgi.Event) int {
-	const header = 10
+// frameHeader is what an event counts besides its payload, so that empty ones are bounded too.
+const frameHeader = 10
+
+// size is what an event counts in a queue.
+func (l *link) size(event asgi.Event) int {
+	n := frameHeader
 	switch e := event.(type) {
 	case asgi.WebSocketSend:
-		return header + len(e.Frame.Data)
+		n += len(e.Frame.Data)
 	case asgi.WebSocketReceive:
-		return header + len(e.Frame.Data)
+		n += len(e.Frame.Data)
 	case asgi.HTTPRequest:
-		return header + len(e.Body)
+		n += len(e.Body)
 	case asgi.HTTPResponseBody:
-		return header + len(e.Body)
+		n += len(e.Body)
 	case asgi.WebSocketHTTPResponseBody:
-		return header + len(e.Body)
+		n += len(e.Body)
 	default:
-		return header
+		if once(event) {
+			n = 0
+		}
 	}
+	return max(n, l.least)
+}
+
+// once tells the events that a connection has at most once, and that therefore need no room, from those that wait for it.
+func once(event asgi.Event) bool {
+	switch event.(type) {
+	case asgi.WebSocketAccept, asgi.WebSocketClose, asgi.WebSocketFlush, asgi.WebSocketHTTPResponseStart, asgi.HTTPResponseStart:
+		return true
+	}
+	return false
 }

@@ -31,6 +31,7 @@ func (s *Site) Raw(scope *asgi.Scope) *Raw {
 	}
 	scope = s.equip(scope)
 	conn := &rawConn{}
+	conn.least = frameHeader
 	ctx := conn.open(s.options)
 	conn.onStall = func() { conn.over(asgi.DisconnectError{Reason: "write: the client does not read", By: asgi.ByNetwork}) }
 	r := &Raw{conn: conn}
@@ -59,7 +60,7 @@ func (c *rawConn) send(ctx context.Context, event asgi.Event) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.reserve(ctx, size(event)); err != nil {
+	if err := c.reserve(ctx, c.size(event)); err != nil {
 		return err
 	}
 	c.emit(event)

@@ -53,8 +53,8 @@ func (s *wsServer) send(ctx context.Context, event asgi.Event) error {
 		return asgi.ErrClosed
 	}
 	err := s.check(event)
-	if err == nil && carriesData(event) {
-		if err := s.reserve(ctx, size(event)); err != nil {
+	if err == nil && !once(event) {
+		if err := s.reserve(ctx, s.size(event)); err != nil {
 			return err
 		}
 		err = s.check(event) // other senders may have been faster
@@ -67,15 +67,6 @@ func (s *wsServer) send(ctx context.Context, event asgi.Event) error {
 }
 
 var errNil = errors.New("asgitest: send: the event is nil: pass one of the structs of package asgi")
-
-// carriesData tells the events that wait for room from those that are let through.
-func carriesData(event asgi.Event) bool {
-	switch event.(type) {
-	case asgi.WebSocketSend, asgi.WebSocketHTTPResponseBody, asgi.HTTPResponseBody:
-		return true
-	}
-	return false
-}
 
 // check says why event does not fit the state of the connection, and what would.
 func (s *wsServer) check(event asgi.Event) error {
@@ -135,9 +126,9 @@ func (s *wsServer) checkAccept(e asgi.WebSocketAccept) error {
 	for name := range e.Header {
 		switch http.CanonicalHeaderKey(name) {
 		case "Sec-Websocket-Protocol":
-			return errors.New("Header has Sec-Websocket-Protocol: set Subprotocol instead")
+			return errors.New("field Header has Sec-Websocket-Protocol: set Subprotocol instead")
 		case "Sec-Websocket-Accept", "Sec-Websocket-Extensions", "Connection", "Upgrade", "Content-Length", "Transfer-Encoding":
-			return fmt.Errorf("Header has %s: leave it out, the server sets it", name)
+			return fmt.Errorf("field Header has %s: leave it out, the server sets it", name)
 		}
 	}
 	return checkHeader(e.Header)
