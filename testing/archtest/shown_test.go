@@ -40,13 +40,16 @@ func checkShown(tr *tree) []string {
 	return slices.Compact(broken)
 }
 
+// implicit methods are called by package errors, not by their names.
+var implicit = []string{"As", "Is", "Unwrap"}
+
 // shows reports whether a name is used.
 func (u *used) shows(s symbol) bool {
 	switch {
 	case u == nil:
 		return false
 	case s.owner != "":
-		return u.members[s.name]
+		return u.members[s.name] || slices.Contains(implicit, s.name)
 	}
 	return u.names[s.name]
 }
@@ -54,7 +57,7 @@ func (u *used) shows(s symbol) bool {
 // used is what the examples and tests use of one package.
 type used struct {
 	names   map[string]bool // pkg.Name, or Name in a test of the package itself
-	members map[string]bool // what stands after a dot, or before a colon in a literal, where the package is known
+	members map[string]bool // what stands after a dot, before a colon in a literal, or is implemented, where the package is known
 }
 
 // collect notes what one file uses of the packages of this module.
@@ -93,6 +96,10 @@ func collect(f *file, uses map[string]*used) {
 		case *ast.KeyValueExpr:
 			if key, ok := n.Key.(*ast.Ident); ok {
 				member(key.Name)
+			}
+		case *ast.FuncDecl:
+			if n.Recv != nil { // an implementation of an interface
+				member(n.Name.Name)
 			}
 		case *ast.Ident:
 			if inside {
