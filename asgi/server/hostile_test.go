@@ -95,7 +95,8 @@ func TestHostilePeers(t *testing.T) {
 	if len(bomb) > 1<<20 {
 		t.Fatalf("the bomb has %d bytes", len(bomb))
 	}
-	s := variant{}.mount(t, echoing(nil), server.Options{Compression: true})
+	ends := make(chan asgi.WebSocketDisconnect, 2)
+	s := variant{}.mount(t, echoing(ends), server.Options{Compression: true})
 	for _, tc := range hostile {
 		t.Run(tc.name, func(t *testing.T) {
 			before := len(s.warnings())
@@ -128,6 +129,8 @@ func TestHostilePeers(t *testing.T) {
 				t.Error("another client: ", err)
 			}
 			other.Close()
+			<-ends
+			<-ends
 			if got := s.warnings()[before:]; len(got) != want {
 				t.Errorf("%d lines in the log, want %d: %q", len(got), want, got)
 			}
@@ -210,7 +213,9 @@ func TestTricklingReader(t *testing.T) {
 		p := s.open()
 		start := time.Now()
 		p.send(fin|text, strings.Repeat("x", 1000))
+		done := make(chan struct{})
 		go func() {
+			defer close(done)
 			var one [1]byte
 			for {
 				if _, err := io.ReadFull(p, one[:]); err != nil {
@@ -228,6 +233,7 @@ func TestTricklingReader(t *testing.T) {
 		if got := s.warnings(); len(got) != 1 {
 			t.Errorf("lines in the log: %q", got)
 		}
+		<-done
 	})
 }
 

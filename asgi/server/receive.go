@@ -64,19 +64,22 @@ func (c *conn) readAll() {
 	}
 }
 
-// next waits for the next event, and reports whether it is the last.
+// next waits for the next event, and reports whether it is the last. Messages that come after an end on our side are dropped:
+// a Receive that waited then goes on to wait for the peer's close frame.
 func (c *conn) next() (ev asgi.Event, last bool) {
-	for c.ended() == nil {
+	if end := c.ended(); end != nil {
+		return disconnectEvent(*end), true
+	}
+	for {
 		frame, err := c.readMessage()
 		if err != nil {
 			c.readFailed(err)
-			break
+			return disconnectEvent(*c.ended()), true
 		}
-		if c.ended() == nil { // else it came too late
+		if c.ended() == nil {
 			return asgi.WebSocketReceive{Frame: frame}, false
 		}
 	}
-	return disconnectEvent(*c.ended()), true
 }
 
 var (
