@@ -71,7 +71,7 @@ func (l *Layer) failed(op, name string, err error) error {
 		return nil
 	case l.closed.Load():
 		err = ErrClosed
-	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+	case err == context.Canceled || err == context.DeadlineExceeded:
 		return err
 	}
 	for _, t := range translated {

@@ -1,6 +1,9 @@
 package layers
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // GroupAdd makes a channel, of any process or a queue, a member of a group. A GroupSend that happens after it returned
 // is offered to the member. Adding twice is adding once. The membership ends with the channel and with its process.
@@ -9,11 +12,10 @@ func (l *Layer) GroupAdd(ctx context.Context, group, channel string) error {
 	if err != nil {
 		return err
 	}
-	const op = "add to group"
-	if err := checkMembership(group, channel); err != nil {
-		return &opError{op, group, err}
+	if err = checkMembership(group, channel); err == nil {
+		err = g.GroupAdd(ctx, group, channel)
 	}
-	return l.failed(op, group, g.GroupAdd(ctx, group, channel))
+	return l.membershipFailed("add %s to group", group, channel, err)
 }
 
 // GroupDiscard ends a membership. A GroupSend that happens after it returned is not offered to the channel. Discarding
@@ -23,11 +25,10 @@ func (l *Layer) GroupDiscard(ctx context.Context, group, channel string) error {
 	if err != nil {
 		return err
 	}
-	const op = "discard from group"
-	if err := checkMembership(group, channel); err != nil {
-		return &opError{op, group, err}
+	if err = checkMembership(group, channel); err == nil {
+		err = g.GroupDiscard(ctx, group, channel)
 	}
-	return l.failed(op, group, g.GroupDiscard(ctx, group, channel))
+	return l.membershipFailed("discard %s from group", group, channel, err)
 }
 
 // GroupSend sends m to every member of a group. Members without room are skipped, counted in [Stats], reported to
@@ -53,4 +54,12 @@ func checkMembership(group, channel string) error {
 		return err
 	}
 	return checkChannel(channel)
+}
+
+// membershipFailed words an error with both names in it.
+func (l *Layer) membershipFailed(op, group, channel string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return l.failed(fmt.Sprintf(op, quote(channel)), group, err)
 }

@@ -142,7 +142,7 @@ func TestHost(t *testing.T) {
 	}
 	sent := time.Now().Add(-time.Second)
 	if m, _ := d.host.Message("q", []byte("\x81\xa4type\xa1x"), sent); !m.Expired(time.Now()) {
-		t.Error("L6: the sender's stamp counts where there is one")
+		t.Error("L6, case 76: the sender's stamp counts where there is one")
 	}
 	for _, data := range []string{"", "\x80", "\x82\xa4type\xa1x\x01\x02", "\x81\xa4type\xaalayer.down", "\x81\xa4type\xa8layer.up"} {
 		if m, ok := d.host.Message("q", []byte(data), time.Time{}); ok {

@@ -18,31 +18,31 @@ var names = []struct {
 	name           string
 	channel, group bool
 }{
-	{"chat", true, true},                         // case 78
-	{strings.Repeat("a", 400), false, false},     // case 78
-	{"¯\\_(ツ)_/¯", false, false},                 // case 78
-	{strings.Repeat("a", 99), true, true},        // case 79
-	{strings.Repeat("a", 100), false, false},     // case 79
-	{strings.Repeat("a", 98) + "!", true, false}, // case 79
-	{"a\n", false, false},                        // case 80
-	{"٣", false, false},                          // case 80
-	{"a!é", false, false},                        // case 80
-	{"a!", true, false},                          // case 81
-	{"a!b!c", false, false},                      // case 81
-	{"a!b", true, false},                         // case 81
-	{"a:b", false, false},                        // case 81
-	{"", false, false},                           // case 81
-	{"!a", false, false},                         // case 4
-	{"a=b", false, false},                        // case 4
-	{"a+b", false, false},                        // case 4
-	{"!", false, false},                          //
-	{"a!!", false, false},                        //
-	{"a b", false, false},                        //
-	{"a\x00", false, false},                      //
-	{".a..b.", true, true},                       //
-	{"-_.Az09", true, true},                      //
-	{"a\xff", false, false},                      //
-	{strings.Repeat("é", 40), false, false},      //
+	{"chat", true, true},                                    // case 78
+	{strings.Repeat("a", 400), false, false},                // case 78
+	{"¯\\_(ツ)_/¯", false, false},                            // case 78
+	{strings.Repeat("a", layers.MaxNameLength), true, true}, // case 79
+	{strings.Repeat("a", 100), false, false},                // case 79
+	{strings.Repeat("a", 98) + "!", true, false},            // case 79
+	{"a\n", false, false},                                   // case 80
+	{"٣", false, false},                                     // case 80
+	{"a!é", false, false},                                   // case 80
+	{"a!", true, false},                                     // case 81
+	{"a!b!c", false, false},                                 // case 81
+	{"a!b", true, false},                                    // case 81
+	{"a:b", false, false},                                   // case 81
+	{"", false, false},                                      // case 81
+	{"!a", false, false},                                    // case 4
+	{"a=b", false, false},                                   // case 4
+	{"a+b", false, false},                                   // case 4
+	{"!", false, false},                                     //
+	{"a!!", false, false},                                   //
+	{"a b", false, false},                                   //
+	{"a\x00", false, false},                                 //
+	{".a..b.", true, true},                                  //
+	{"-_.Az09", true, true},                                 //
+	{"a\xff", false, false},                                 //
+	{strings.Repeat("é", 40), false, false},                 //
 	{strings.Repeat("a", 50) + "!" + strings.Repeat("b", 48), true, false},
 }
 

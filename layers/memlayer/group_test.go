@@ -75,6 +75,8 @@ func TestStrangers(t *testing.T) {
 		b.must(b.EndChannel(b.Context(), "unknown!x"))
 		if err := b.GroupAdd(b.Context(), "g", "unknown!x"); !errors.Is(err, layers.ErrNoChannel) {
 			b.Errorf("GroupAdd of a channel that does not exist: %v", err)
+		} else if want := `layers: add "unknown!x" to group "g": no such channel`; err.Error() != want {
+			b.Errorf("the error says %q, want %q", err, want)
 		}
 	})
 }

@@ -198,6 +198,30 @@ func TestExpiredThenWait(t *testing.T) {
 	})
 }
 
+// TestDefaults holds the limits of zero options.
+func TestDefaults(t *testing.T) {
+	test(t, &layers.Options{}, func(b bed) {
+		ch := b.channel()
+		for range layers.DefaultCapacity {
+			b.send(ch, "m")
+		}
+		b.full(ch)
+		b.wait(layers.DefaultExpiry - 1)
+		b.want(ch, "m")
+		b.wait(1)
+		b.empty(ch)
+		if n := b.Stats().Dropped[layers.DropExpired]; n != layers.DefaultCapacity-1 {
+			b.Errorf("L6: %d messages expired after a minute, want 99", n)
+		}
+		rest := layers.DefaultMaxMessageSize - note.With(text{strings.Repeat("x", 1<<20)}).Size() + 1<<20
+		b.send("queue", strings.Repeat("x", rest))
+		err := b.Layer.Send(b.Context(), "queue", note.With(text{strings.Repeat("x", rest+1)}))
+		if !errors.Is(err, layers.ErrMessageTooLarge) {
+			b.Errorf("L13: more than 2 MiB: %v", err)
+		}
+	})
+}
+
 // TestNothingStored holds that a send that fails leaves nothing behind.
 func TestNothingStored(t *testing.T) {
 	test(t, &layers.Options{MaxMessageSize: 100}, func(b bed) {

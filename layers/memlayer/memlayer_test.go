@@ -206,7 +206,7 @@ func TestCancelledReceive(t *testing.T) {
 	})
 }
 
-// Case 38.
+// Cases 38, 39.
 func TestManyReceivers(t *testing.T) {
 	test(t, nil, func(b bed) {
 		var names []string
@@ -293,6 +293,7 @@ func TestFlush(t *testing.T) {
 	})
 }
 
+// Case 54: what a process that is gone held is gone.
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus := memlayer.NewBus(nil)

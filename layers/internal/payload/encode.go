@@ -7,6 +7,7 @@ import (
 	"math"
 	"reflect"
 	"strconv"
+	"strings"
 )
 
 // ShapeError says that no value of a Go type can be a payload.
@@ -322,8 +323,11 @@ func parseNumber(s string) (any, error) {
 		return u, nil
 	}
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
+	switch {
+	case err != nil || math.IsInf(f, 0) || math.IsNaN(f):
 		return nil, errors.New(strconv.Quote(s) + " is no number")
+	case !strings.ContainsAny(s, ".eE"):
+		return nil, errors.New(s + " is an integer above 64 bits: send it as text")
 	}
 	return f, nil
 }

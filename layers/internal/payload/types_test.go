@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/big"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -211,6 +212,8 @@ func TestShapes(t *testing.T) {
 		{"nil pointer", new((*inner)(nil)), false, "nil *payload_test.inner"},
 		{"func", new(struct{ F func() }), false, "func() cannot be sent"},
 		{"chan in a list", new(map[string]any{"l": []any{make(chan int)}}), false, "l: [0]: a chan int"},
+		{"huge integer", &map[string]any{"n": new(big.Int).Lsh(big.NewInt(1), 64)}, false, `18446744073709551616 is an integer above 64 bits`},
+		{"no number", &map[string]any{"n": json.Number("x")}, false, "no number"},
 		{"cyclic map", &cyclic, false, "deeper"},
 		{"ring", ring, false, "deeper"},
 		{"nested struct keys", new(map[string]any{"m": map[struct{ A int }]int{{1}: 2}}), false, "keys are text"},
