@@ -236,6 +236,24 @@ func TestClientThatDoesNotReadIsCut(t *testing.T) {
 	}
 }
 
+// A client that has read a little, but not enough for a message that waits, is cut too.
+func TestClientThatStopsReadingIsCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app, next := inside()
+		ws := asgitest.New(t, app).With(&asgitest.Options{Queue: 30}).Open("/")
+		conn, begun := next(), time.Now()
+		conn.must(t, asgi.WebSocketAccept{}, text("1"), text("2"))
+		sent := make(chan error)
+		go func() { sent <- conn.send(conn.ctx, text("as long as two")) }()
+		synctest.Wait()
+		ws.Receive()
+		ws.Receive()
+		if err := <-sent; err != asgi.ErrClosed || time.Since(begun) != 10*time.Second {
+			t.Errorf("got %v after %v, want %v after 10s", err, time.Since(begun), asgi.ErrClosed)
+		}
+	})
+}
+
 // Frames sent with More stay back until an event without More, a flush, a Receive that has to wait, or a full queue.
 func TestMoreHoldsBack(t *testing.T) {
 	held := func(s string) asgi.Event { return asgi.WebSocketSend{Frame: asgi.TextFrame(s), More: true} }
@@ -251,15 +269,6 @@ func TestMoreHoldsBack(t *testing.T) {
 			conn.must(t, held("2"), asgi.WebSocketFlush{})
 		}},
 		{"return", func(conn *in, t *testing.T) { conn.must(t, held("2")); conn.end <- nil }},
-		{"receive", func(conn *in, t *testing.T) {
-			conn.next(t) // the connect event is there: nothing to wait for
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
-			if e, err := conn.receive(ctx); err == nil {
-				t.Errorf("got %T", e)
-			}
-			conn.must(t, text("2"))
-		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -283,6 +292,25 @@ func TestMoreHoldsBack(t *testing.T) {
 				<-done
 			})
 		})
+	}
+}
+
+// A Receive that has to wait releases what More held back: the client may be waiting for it.
+func TestReceiveReleasesWhatMoreHeldBack(t *testing.T) {
+	app, next := inside()
+	ws := asgitest.New(t, app).Open("/")
+	conn := next()
+	conn.must(t, asgi.WebSocketAccept{}, asgi.WebSocketSend{Frame: asgi.TextFrame("question"), More: true})
+	answer := make(chan asgi.Event)
+	go func() {
+		conn.next(t) // the connect
+		answer <- conn.next(t)
+	}()
+	ws.Receive()
+	ws.ExpectText("question")
+	ws.SendText("answer")
+	if got := (<-answer).(asgi.WebSocketReceive); string(got.Frame.Data) != "answer" {
+		t.Errorf("got %v", got)
 	}
 }
 
@@ -531,4 +559,25 @@ func TestPrepared(t *testing.T) {
 	ws := asgitest.New(t, app).Dial("/")
 	ws.ExpectText("hi")
 	ws.ExpectText("changed")
+}
+
+// A Send that had to wait is held to the state that it finds afterwards.
+func TestWaitingSendersAreChecked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app, next := inside()
+		e := asgitest.New(t, app).With(&asgitest.Options{Queue: 40}).Stream("GET", "/")
+		conn := next()
+		conn.must(t, asgi.HTTPResponseStart{Status: 200, Header: http.Header{"Content-Length": {"25"}}},
+			asgi.HTTPResponseBody{Body: make([]byte, 15), MoreBody: true})
+		sent := make(chan error)
+		for range 2 {
+			go func() { sent <- conn.send(conn.ctx, asgi.HTTPResponseBody{Body: make([]byte, 7), MoreBody: true}) }()
+		}
+		synctest.Wait()
+		e.Chunk()
+		err := errors.Join(<-sent, <-sent)
+		if want := "the body has 29 bytes, more than the 25 of Content-Length"; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want one sender to hear that %s", err, want)
+		}
+	})
 }

@@ -149,7 +149,14 @@ func (l *link) reserve(ctx context.Context, n int) error {
 	}
 	l.sending++
 	defer func() { l.sending-- }()
-	if err := l.await(ctx, func() bool { return l.ended || l.fits(n) }); err != nil {
+	room := func() bool {
+		if l.ended || l.fits(n) {
+			return true
+		}
+		l.startStall() // anew when the client has read, but not enough
+		return false
+	}
+	if err := l.await(ctx, room); err != nil {
 		return fmt.Errorf("%w: %w", asgi.ErrFull, err)
 	}
 	if l.ended {

@@ -177,3 +177,43 @@ func TestLog(t *testing.T) {
 		t.Errorf("the log is %q", r.logs)
 	}
 }
+
+// What counts as a failure of the app, and what as one that the test has seen.
+func TestFailures(t *testing.T) {
+	after := func(err error) asgi.App { // returns err when the client has closed
+		return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+			if e := echo(ctx, scope, receive, send); e != nil {
+				return e
+			}
+			return err
+		})
+	}
+	leave := func(ws *asgitest.WebSocket) { ws.Close(1000, "") }
+	read := func(ws *asgitest.WebSocket) { ws.ReceiveClose() }
+	accept := asgi.WebSocketAccept{}
+	for _, c := range []struct {
+		name     string
+		app      asgi.App
+		use      func(*asgitest.WebSocket)
+		failures int
+	}{
+		{"canceled after the end", after(fmt.Errorf("handler: %w", context.Canceled)), leave, 0},
+		{"canceled before the end", script(context.Canceled, accept), func(*asgitest.WebSocket) {}, 1},
+		{"closed", after(asgi.ErrClosed), leave, 0},
+		{"cause of ctx", after(asgi.DisconnectError{Code: 1000}), leave, 0},
+		{"close error", script(asgi.CloseError{Code: 4000}, accept), leave, 0},
+		{"panic with a harmless value", after(&asgi.PanicError{Value: asgi.ErrClosed}), leave, 1},
+		{"error", after(errBoom), leave, 1},
+		{"read as 1011", script(errBoom, accept), read, 0},
+		{"read as 1011 of the app", script(errBoom, accept, asgi.WebSocketClose{Code: 1011}), read, 0},
+		{"not read from 4000", script(errBoom, accept, asgi.WebSocketClose{Code: 4000}), read, 1},
+		{"returned by Wait", after(errBoom), func(ws *asgitest.WebSocket) { leave(ws); _ = ws.Wait() }, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := record(t, func(t testing.TB) { c.use(asgitest.New(t, c.app).Dial("/")) })
+			if len(got.texts) != c.failures {
+				t.Errorf("got failures %q, want %d", got.texts, c.failures)
+			}
+		})
+	}
+}

@@ -52,15 +52,13 @@ func (s *wsServer) send(ctx context.Context, event asgi.Event) error {
 	if s.ended {
 		return asgi.ErrClosed
 	}
-	err := s.check(event)
-	if err == nil && !once(event) {
-		if err := s.reserve(ctx, s.size(event)); err != nil {
-			return err
-		}
-		err = s.check(event) // other senders may have been faster
-	}
-	if err != nil {
+	if err := s.check(event); err != nil {
 		return fmt.Errorf("asgitest: send %s: %w", event.EventType(), err)
+	}
+	if !once(event) {
+		if err := s.reserve(ctx, s.size(event)); err != nil {
+			return err // while others send, a phase that takes data can only end
+		}
 	}
 	s.apply(event)
 	return nil
