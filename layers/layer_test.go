@@ -91,6 +91,7 @@ func TestDriverErrors(t *testing.T) {
 		{driver.ErrUncertain, layers.ErrUncertain, `layers: send to "a!b": no answer, the message may have arrived`},
 		{driver.ErrTooLarge, layers.ErrMessageTooLarge, `layers: send to "a!b": message is too large`},
 		{fmt.Errorf("node 7: %w", driver.ErrFull), layers.ErrChannelFull, `layers: send to "a!b": node 7: driver: channel is full`},
+		{driver.ErrClosed, layers.ErrClosed, `layers: send to "a!b": layer is closed`},
 		{errors.New("boom"), nil, `layers: send to "a!b": boom`},
 		{context.DeadlineExceeded, context.DeadlineExceeded, "context deadline exceeded"},
 	} {
@@ -151,6 +152,10 @@ func TestHost(t *testing.T) {
 	}
 	if n := l.Stats().Dropped[layers.DropInvalid]; n != 5 || len(told.all) != 5 {
 		t.Errorf("%d invalid messages counted, %d told; want 5", n, len(told.all))
+	}
+	d.host.Dropped("q", "g", driver.NewMessage("x", nil), driver.ErrExpired)
+	if n := l.Stats().Dropped[layers.DropExpired]; n != 1 {
+		t.Errorf("L6: %d expired messages counted", n)
 	}
 	if last := told.all[4]; last.Channel != "q" || last.Type != "layer.up" || last.Reason != layers.DropInvalid || last.Err == nil {
 		t.Errorf("told %+v", last)

@@ -64,10 +64,16 @@ func TestMailboxExpiry(t *testing.T) {
 	if err := b.Put(at("d", 0), 3, now, drop); err != nil || !slices.Equal(gone, []string{"a", "b"}) {
 		t.Fatalf("L6: expired messages make room: %v, dropped %v", err, gone)
 	}
+	if m := b.Oldest(); m.Type() != "c" {
+		t.Fatalf("the oldest is %s", m.Type())
+	}
 	if m := b.Get(now, drop); m.Type() != "c" {
 		t.Fatalf("got %s", m.Type())
 	}
-	if m := b.Get(now.Add(time.Hour), drop); m != nil || len(gone) != 3 || !b.Idle() {
+	if b.Expire(now, drop); b.Oldest().Type() != "d" || len(gone) != 2 {
+		t.Fatalf("L6: dropped %v, nothing more had expired", gone)
+	}
+	if m := b.Get(now.Add(time.Hour), drop); m != nil || len(gone) != 3 || !b.Idle() || b.Oldest() != nil {
 		t.Fatalf("L6: got %v, dropped %v", m, gone)
 	}
 }

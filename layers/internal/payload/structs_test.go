@@ -54,7 +54,6 @@ type everything struct {
 	Renamed   string          `json:"renamed"`
 	Plain     int             // no tag
 	Skipped   int             `json:"-"`
-	Dash      int             `json:"-,"`
 	Empty     string          `json:"empty,omitempty"`
 	EmptyList []int           `json:"empty_list,omitempty"`
 	Zero      time.Time       `json:"zero,omitzero"`
@@ -86,7 +85,7 @@ type everything struct {
 
 func sample() everything {
 	return everything{
-		Renamed: "a", Plain: -5, Dash: 3, Quoted: 1 << 60, QuotedT: `"q"`, Skipped: 9, hidden: 9,
+		Renamed: "a", Plain: -5, Quoted: 1 << 60, QuotedT: `"q"`, Skipped: 9, hidden: 9,
 		Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Addr: netip.MustParseAddr("10.0.0.1"),
 		Temp: 21.5, Temps: []temperature{-1, 2.5}, ByTemp: map[int8]*point{-4: {1, 2}}, Point: point{3, 4}, PointP: &point{5, 6},
 		Raw: json.RawMessage(`[1,{"a":null}]`), Number: "12", Any: []any{"x", true, nil}, Pointer: &inner{Deep: "p"},
