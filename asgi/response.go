@@ -175,12 +175,12 @@ func (x *exchange) guard(ctx context.Context, write func() error) error {
 	}
 	err := write()
 	switch cut := unwatch(); {
+	case cut && !errors.Is(context.Cause(ctx), ErrClosed): // before gone: net/http ends the request after such a cut
+		x.broken = true
+		return context.Cause(ctx)
 	case x.gone():
 		x.broken = true
 		return ErrClosed
-	case cut:
-		x.broken = true
-		return context.Cause(ctx)
 	case err != nil:
 		x.broken = true
 		return fmt.Errorf("%w: %w", ErrClosed, err)

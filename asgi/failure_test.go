@@ -1,0 +1,271 @@
+package asgi_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/tideway-go/tideway/asgi"
+)
+
+// outcome is what the client and OnError saw of one GET.
+type outcome struct {
+	response *http.Response // nil if the connection was cut before there was one
+	body     string
+	cut      bool
+	failures []error
+}
+
+func outcomeOf(t *testing.T, a asgi.App) outcome {
+	t.Helper()
+	var o outcome
+	server := httptest.NewServer(asgi.Handler{App: a, OnError: func(s *asgi.Scope, err error) {
+		if s == nil || s.Path() != "/failing" {
+			t.Errorf("OnError has scope %v", s)
+		}
+		o.failures = append(o.failures, err)
+	}})
+	defer server.Close() // waits for the handler
+	r, err := server.Client().Get(server.URL + "/failing")
+	if err != nil {
+		o.cut = true
+	} else {
+		b, err := io.ReadAll(r.Body)
+		r.Body.Close()
+		o.response, o.body, o.cut = r, string(b), err != nil
+	}
+	server.Close()
+	return o
+}
+
+// Case 182 and promise S6, with what OnError hears.
+func TestFailures(t *testing.T) {
+	const (
+		nothing = iota
+		started
+		begun
+		whole
+	)
+	boom := errors.New("boom")
+	tests := []struct {
+		name   string
+		until  int // how far the response comes
+		end    func(ctx context.Context) error
+		status int // 0: cut
+		heard  string
+	}{
+		{"case 182: error before the start", nothing, func(context.Context) error { return boom }, 500, "boom"},
+		{"case 182: error after the start, which is held", started, func(context.Context) error { return boom }, 500, "boom"},
+		{"case 182: error within the body", begun, func(context.Context) error { return boom }, 0, "boom"},
+		{"case 182: error after the response", whole, func(context.Context) error { return boom }, 200, "boom"},
+		{"case 182: no response", nothing, func(context.Context) error { return nil }, 500, "asgi: app returned without a response"},
+		{"case 182: a start only", started, func(context.Context) error { return nil }, 500, "asgi: app returned without a response"},
+		{"half a body", begun, func(context.Context) error { return nil }, 0, "asgi: app returned before its response was complete"},
+		{"ErrClosed without a response", nothing, func(context.Context) error { return asgi.ErrClosed }, 500, "asgi: app returned without a response"},
+		{"ErrClosed after the response", whole, func(context.Context) error { return fmt.Errorf("x: %w", asgi.ErrClosed) }, 200, ""},
+		{"panic before the start", nothing, func(context.Context) error { panic("boom") }, 500, "panic: boom"},
+		{"panic within the body", begun, func(context.Context) error { panic(boom) }, 0, "panic: boom"},
+		{"panic after the response", whole, func(context.Context) error { panic("boom") }, 200, "panic: boom"},
+		{"panic of ErrClosed", whole, func(context.Context) error { panic(asgi.ErrClosed) }, 200, "panic: asgi: connection is closed"},
+		{"abort before the start", nothing, func(context.Context) error { panic(http.ErrAbortHandler) }, 0, ""},
+		{"abort as an error", begun, func(context.Context) error { return http.ErrAbortHandler }, 0, ""},
+		{"denied", nothing, func(context.Context) error { return asgi.Deny{} }, 403, ""},
+		{"denied, wrapped", nothing, func(context.Context) error { return fmt.Errorf("x: %w", asgi.Deny{Status: 404}) }, 404, ""},
+		{"denied too late", begun, func(context.Context) error { return asgi.Deny{} }, 0, "asgi: denied: 403 Forbidden"},
+		{"denied after the start", started, func(context.Context) error { return asgi.Deny{} }, 500, "asgi: denied: 403 Forbidden"},
+		{"denied without a status", nothing, func(context.Context) error { return asgi.Deny{Status: 42} }, 500, "asgi: denied with status 42: it must be 200 to 999"},
+		{"denied with a bad header", nothing, func(context.Context) error {
+			return asgi.Deny{Header: http.Header{"A": {"\n"}}}
+		}, 500, `asgi: denied: header A has a control character in its value "\n"`},
+		{"own ctx ended", nothing, func(context.Context) error { return context.Canceled }, 500, "context canceled"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			o := outcomeOf(t, app(func(ctx context.Context, c conn) error {
+				for i, e := range []asgi.Event{
+					asgi.HTTPResponseStart{Status: 200},
+					asgi.HTTPResponseBody{Body: []byte("half"), MoreBody: true},
+					asgi.HTTPResponseBody{},
+				} {
+					if i < tt.until {
+						if err := c.send(ctx, e); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+				return tt.end(ctx)
+			}))
+			switch {
+			case tt.status == 0 && !o.cut:
+				t.Errorf("S6: a response, once begun, either completes or the connection is cut; this one is %s, %q", o.response.Status, o.body)
+			case tt.status != 0 && (o.cut || o.response.StatusCode != tt.status):
+				t.Errorf("client sees %+v, cut %v; want %d", o.response, o.cut, tt.status)
+			}
+			switch {
+			case tt.heard == "" && len(o.failures) > 0:
+				t.Errorf("OnError heard %v, want nothing", o.failures)
+			case tt.heard != "" && (len(o.failures) != 1 || o.failures[0].Error() != tt.heard):
+				t.Errorf("OnError heard %v, want %s once", o.failures, tt.heard)
+			}
+		})
+	}
+}
+
+func TestDenyIsTheResponse(t *testing.T) {
+	o := outcomeOf(t, app(func(context.Context, conn) error {
+		return asgi.Deny{Status: 451, Header: http.Header{"x-why": {"law"}, "Content-Length": {"99"}}, Body: []byte("<b>no</b>")}
+	}))
+	h := o.response.Header
+	if o.response.StatusCode != 451 || o.body != "<b>no</b>" || h.Get("X-Why") != "law" || o.response.ContentLength != 9 {
+		t.Errorf("got %s, %v, %q", o.response.Status, h, o.body)
+	}
+	if h.Get("Content-Type") != "text/plain; charset=utf-8" || h.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("a body without a type may be taken for markup: %v", h)
+	}
+	o = outcomeOf(t, app(func(context.Context, conn) error {
+		return asgi.Deny{Header: http.Header{"Content-Type": {"application/json"}}, Body: []byte("{}")}
+	}))
+	if got := o.response.Header.Get("Content-Type"); got != "application/json" {
+		t.Errorf("own Content-Type became %q", got)
+	}
+}
+
+func TestPanicCarriesItsStack(t *testing.T) {
+	o := outcomeOf(t, app(func(context.Context, conn) error { return deepPanic() }))
+	var p *asgi.PanicError
+	if len(o.failures) != 1 || !errors.As(o.failures[0], &p) {
+		t.Fatalf("OnError heard %v, want a PanicError", o.failures)
+	}
+	if p.Value != io.ErrNoProgress || !errors.Is(p, io.ErrNoProgress) || !strings.Contains(string(p.Stack), "deepPanic") {
+		t.Errorf("value %v, stack %s", p.Value, p.Stack)
+	}
+}
+
+func deepPanic() error { panic(io.ErrNoProgress) }
+
+// Without OnError failures are answered all the same.
+func TestHandlerWithoutOnError(t *testing.T) {
+	url, client := serve(t, asgi.Handler{App: app(func(context.Context, conn) error { panic("boom") })})
+	r, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body(t, r); r.StatusCode != 500 {
+		t.Errorf("got %s", r.Status)
+	}
+}
+
+func TestHandlerMistakes(t *testing.T) {
+	ok := app(func(context.Context, conn) error { return nil })
+	tests := []struct {
+		name string
+		do   func()
+		want string
+	}{
+		{"no app", func() { asgi.Handler{}.ServeHTTP(nil, nil) }, "write asgi.Handler{App: app}"},
+		{"Derive returns nil", func() {
+			asgi.Handler{App: ok, Derive: func(*asgi.Scope) *asgi.Scope { return nil }}.
+				ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+		}, "Derive returned nil"},
+		{"nil handler", func() { asgi.FromHandler(nil) }, "handler is nil"},
+		{"Wrap of nil", func() { asgi.Wrap(nil) }, "app is nil"},
+		{"nil middleware", func() { asgi.Wrap(ok, nil) }, "a middleware is nil"},
+		{"zero key", func() { var k asgi.Key[int]; k.Get(asgi.NewScope(asgi.Fields{})) }, "asgi.NewKey"},
+	}
+	for _, tt := range tests {
+		func() {
+			defer func() {
+				if text := fmt.Sprint(recover()); !strings.HasPrefix(text, "asgi: ") || !strings.Contains(text, tt.want) {
+					t.Errorf("%s: panics with %q, want %q in it", tt.name, text, tt.want)
+				}
+			}()
+			tt.do()
+		}()
+	}
+}
+
+func TestDerive(t *testing.T) {
+	user := asgi.NewKey[string]("user")
+	url, client := serve(t, asgi.Handler{
+		App: app(func(ctx context.Context, c conn) error {
+			name, _ := user.Get(c.scope)
+			return c.respond(ctx, 200, nil, name+" "+c.scope.RootPath())
+		}),
+		Derive: func(s *asgi.Scope) *asgi.Scope {
+			return user.With(s.Derive(func(f *asgi.Fields) { f.RootPath = "/root" }), "ann")
+		},
+	})
+	r, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := body(t, r); got != "ann /root" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A client that sent what cannot be read is answered for an application that hands on the error.
+func TestUnreadableBodies(t *testing.T) {
+	a := app(func(ctx context.Context, c conn) error {
+		for {
+			event, err := c.receive(ctx)
+			if err != nil {
+				return fmt.Errorf("upload: %w", err)
+			}
+			if e, ok := event.(asgi.HTTPRequest); !ok || !e.MoreBody {
+				return c.respond(ctx, 200, nil, "whole")
+			}
+		}
+	})
+	heard := func(_ *asgi.Scope, err error) { t.Errorf("OnError heard %v", err) }
+	server := httptest.NewServer(http.MaxBytesHandler(asgi.Handler{App: a, OnError: heard}, 10))
+	defer server.Close()
+	for _, tt := range []struct {
+		name, request string
+		status        int
+	}{
+		{"within the limit", "Content-Length: 10\r\n\r\n0123456789", 200},
+		{"over the limit", "Content-Length: 11\r\n\r\n0123456789x", 413},
+		{"bad chunk", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nno number\r\n", 400},
+	} {
+		if r := raw(t, server, "POST / HTTP/1.1\r\nHost: x\r\n"+tt.request); r.StatusCode != tt.status {
+			t.Errorf("%s: %s, want %d", tt.name, r.Status, tt.status)
+		}
+	}
+}
+
+func ExampleHandler() {
+	hello := asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+		if scope.Path() != "/" {
+			return asgi.Deny{Status: http.StatusNotFound}
+		}
+		if err := send(ctx, asgi.HTTPResponseStart{Status: http.StatusOK}); err != nil {
+			return err
+		}
+		return send(ctx, asgi.HTTPResponseBody{Body: []byte("hello\n")})
+	})
+	server := httptest.NewServer(asgi.Handler{
+		App:     hello,
+		OnError: func(s *asgi.Scope, err error) { fmt.Fprintln(os.Stderr, s.Path(), err) },
+	})
+	defer server.Close()
+	for _, path := range []string{"/", "/elsewhere"} {
+		r, err := server.Client().Get(server.URL + path)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		text, _ := io.ReadAll(r.Body)
+		r.Body.Close()
+		fmt.Printf("%d %q\n", r.StatusCode, text)
+	}
+	// Output:
+	// 200 "hello\n"
+	// 404 ""
+}

@@ -1,0 +1,402 @@
+package asgi_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tideway-go/tideway/asgi"
+)
+
+// Case 173.
+func TestBodyInParts(t *testing.T) {
+	const part = 64 << 10
+	content := strings.Repeat("0123456789abcdef", part/16*2) + "tail"
+	var parts []asgi.HTTPRequest
+	var last asgi.Event
+	asgi.Handler{App: app(func(ctx context.Context, c conn) error {
+		for {
+			event, err := c.receive(ctx)
+			if err != nil {
+				return err
+			}
+			e := event.(asgi.HTTPRequest)
+			if parts = append(parts, e); !e.MoreBody {
+				break
+			}
+		}
+		if err := c.respond(ctx, 200, nil, ""); err != nil {
+			return err
+		}
+		var err error
+		if last, err = c.receive(ctx); err != nil {
+			return err
+		}
+		if _, err := c.receive(ctx); err != asgi.ErrClosed {
+			t.Errorf("after the last event: %v, want ErrClosed", err)
+		}
+		return nil
+	})}.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/", strings.NewReader(content)))
+	var whole []byte
+	for i, p := range parts {
+		whole = append(whole, p.Body...)
+		if len(p.Body) > part {
+			t.Errorf("case 173: part %d has %d bytes, more than %d", i, len(p.Body), part)
+		}
+	}
+	if len(parts) < 3 || len(parts[0].Body) != part {
+		t.Errorf("case 173: %d parts, the first of %d bytes; want %d", len(parts), len(parts[0].Body), part)
+	}
+	if string(whole) != content {
+		t.Errorf("case 173: the parts make %d bytes, not what was sent", len(whole))
+	}
+	if last != (asgi.HTTPDisconnect{}) {
+		t.Errorf("case 173: at the end comes %#v, want HTTPDisconnect", last)
+	}
+}
+
+// A body of unknown length begins with small parts, which belong to the application.
+func TestBodyOfUnknownLength(t *testing.T) {
+	in, out := io.Pipe()
+	request := httptest.NewRequest("POST", "/", in)
+	request.ContentLength = -1
+	var kept [][]byte
+	wrote := make(chan struct{})
+	go func() {
+		defer close(wrote)
+		for _, size := range []int{1, 5000, 100_000} {
+			_, _ = out.Write(bytes.Repeat([]byte{byte(size % 251)}, size))
+		}
+		out.Close()
+	}()
+	asgi.Handler{App: app(func(ctx context.Context, c conn) error {
+		for {
+			event, err := c.receive(ctx)
+			if err != nil {
+				return err
+			}
+			e := event.(asgi.HTTPRequest)
+			kept = append(kept, e.Body)
+			if !e.MoreBody {
+				return c.respond(ctx, 204, nil, "")
+			}
+		}
+	})}.ServeHTTP(httptest.NewRecorder(), request)
+	<-wrote
+	var whole []byte
+	for _, k := range kept {
+		whole = append(whole, k...)
+		if cap(k) > 2*len(k)+64 {
+			t.Errorf("a part of %d bytes holds %d", len(k), cap(k))
+		}
+	}
+	want := bytes.Join([][]byte{{1}, bytes.Repeat([]byte{5000 % 251}, 5000), bytes.Repeat([]byte{100_000 % 251}, 100_000)}, nil)
+	if !bytes.Equal(whole, want) {
+		t.Errorf("parts make %d bytes, not what was sent", len(whole))
+	}
+}
+
+// A Receive whose own ctx ends loses nothing, neither of the body nor afterwards.
+func TestReceiveObeysItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, out := io.Pipe()
+		ctx, leave := context.WithCancel(t.Context())
+		request := httptest.NewRequestWithContext(ctx, "POST", "/", in)
+		patience := errors.New("out of patience")
+		serveAborted(t, asgi.Handler{App: app(func(ctx context.Context, c conn) error {
+			brief := func() (asgi.Event, error) {
+				ctx, cancel := context.WithTimeoutCause(ctx, time.Second, patience)
+				defer cancel()
+				return c.receive(ctx)
+			}
+			for range 3 {
+				if e, err := brief(); err != patience {
+					t.Errorf("nothing was sent, got %#v, %v", e, err)
+				}
+			}
+			go func() { _, _ = out.Write([]byte("late")) }()
+			synctest.Wait()
+			if e, err := brief(); err != nil || string(e.(asgi.HTTPRequest).Body) != "late" {
+				t.Errorf("got %#v, %v; want what was sent meanwhile", e, err)
+			}
+			ended, cancel := context.WithCancelCause(ctx)
+			cancel(patience)
+			if e, err := c.receive(ended); err != patience {
+				t.Errorf("with an ended ctx: %#v, %v", e, err)
+			}
+			out.Close()
+			if e, err := c.receive(ctx); err != nil || e.(asgi.HTTPRequest).MoreBody {
+				t.Errorf("got %#v, %v; want the end of the body", e, err)
+			}
+			if e, err := brief(); err != patience {
+				t.Errorf("the client is there, got %#v, %v", e, err)
+			}
+			leave()
+			synctest.Wait()
+			if e, err := c.receive(ended); err != nil || e != (asgi.HTTPDisconnect{}) {
+				t.Errorf("the client has gone, got %#v, %v; an event that is there comes first", e, err)
+			}
+			return asgi.ErrClosed
+		})}, request)
+	})
+}
+
+// The reader that a ctx of its own made necessary ends with Serve.
+func TestReaderEndsWithServe(t *testing.T) {
+	server := httptest.NewServer(asgi.Handler{App: app(func(ctx context.Context, c conn) error {
+		own, cancel := context.WithTimeout(ctx, time.Millisecond)
+		defer cancel()
+		if e, err := c.receive(own); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("nothing was sent, got %#v, %v", e, err)
+		}
+		return c.respond(ctx, 200, nil, "done") // the reader still waits
+	})})
+	defer server.Close()
+	r := raw(t, server, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")
+	if got := body(t, r); got != "done" || !r.Close {
+		t.Errorf("got %q, close %v; want the response, and an end of the connection whose body is unread", got, r.Close)
+	}
+}
+
+// What follows an unread body must never be taken for the next request.
+func TestNoRequestWithinABody(t *testing.T) {
+	var requests []string
+	server := httptest.NewServer(asgi.Handler{App: app(func(ctx context.Context, c conn) error {
+		requests = append(requests, c.scope.Path())
+		own, cancel := context.WithTimeout(ctx, time.Millisecond)
+		defer cancel()
+		_, _ = c.receive(own)
+		return asgi.Deny{}
+	})})
+	c := dial(t, server)
+	const inner = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+	_, _ = io.WriteString(c, "POST /outer HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+	first := make([]byte, 12)
+	if _, err := io.ReadFull(c, first); err != nil || string(first) != "HTTP/1.1 403" {
+		t.Errorf("got %q, %v", first, err)
+	}
+	_, _ = io.WriteString(c, inner)
+	_, _ = io.Copy(io.Discard, c)
+	server.Close()
+	if len(requests) != 1 {
+		t.Errorf("requests are %q: a part of a body was taken for one", requests)
+	}
+}
+
+// Case 184. The client leaves mid-stream: HTTPDisconnect comes, ctx ends with its cause, Send says ErrClosed, and
+// nobody has failed.
+func TestClientLeaves(t *testing.T) {
+	left := make(chan struct{})
+	server := httptest.NewServer(asgi.Handler{
+		OnError: func(_ *asgi.Scope, err error) { t.Errorf("case 184: OnError heard %v", err) },
+		App: app(func(ctx context.Context, c conn) error {
+			defer close(left)
+			if e, err := c.receive(ctx); err != nil || e.(asgi.HTTPRequest).MoreBody {
+				t.Errorf("first event %#v, %v", e, err)
+			}
+			if err := c.send(ctx, asgi.HTTPResponseStart{Status: 200}); err != nil {
+				return err
+			}
+			if err := c.send(ctx, asgi.HTTPResponseBody{Body: []byte("x"), MoreBody: true}); err != nil {
+				return err
+			}
+			if e, err := c.receive(ctx); err != nil || e != (asgi.HTTPDisconnect{}) {
+				t.Errorf("case 184: got %#v, %v; want HTTPDisconnect", e, err)
+			}
+			if _, err := c.receive(ctx); err != asgi.ErrClosed {
+				t.Errorf("case 184: after the disconnect: %v, want ErrClosed", err)
+			}
+			<-ctx.Done()
+			if cause := context.Cause(ctx); cause != (asgi.DisconnectError{By: asgi.ByClient}) {
+				t.Errorf("case 184: cause is %#v", cause)
+			}
+			for _, sendCtx := range []context.Context{ctx, context.Background()} {
+				if err := c.send(sendCtx, asgi.HTTPResponseBody{Body: []byte("y")}); err != asgi.ErrClosed {
+					t.Errorf("case 184: send: %v, want ErrClosed", err)
+				}
+			}
+			return context.Cause(ctx)
+		}),
+	})
+	defer server.Close()
+	c := dial(t, server)
+	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if _, err := io.ReadFull(c, make([]byte, 12)); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	<-left
+}
+
+// The client leaves within its own body.
+func TestClientLeavesWithinTheBody(t *testing.T) {
+	left := make(chan struct{})
+	server := httptest.NewServer(asgi.Handler{
+		OnError: func(_ *asgi.Scope, err error) { t.Errorf("OnError heard %v", err) },
+		App: app(func(ctx context.Context, c conn) error {
+			defer close(left)
+			for {
+				e, err := c.receive(ctx)
+				if err != nil {
+					t.Error(err)
+					return err
+				}
+				if e == (asgi.Event)(asgi.HTTPDisconnect{}) {
+					<-ctx.Done()
+					return ctx.Err() // as many applications do
+				}
+			}
+		}),
+	})
+	defer server.Close()
+	c := dial(t, server)
+	_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+	c.Close()
+	<-left
+}
+
+// The context of the request may end for other reasons, which the cause tells.
+func TestRequestContextEnds(t *testing.T) {
+	tests := []struct {
+		name string
+		ctx  func(context.Context) (context.Context, context.CancelFunc)
+		want asgi.DisconnectError
+	}{
+		{"cancelled", context.WithCancel, asgi.DisconnectError{By: asgi.ByClient}},
+		{"deadline", func(ctx context.Context) (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, 0) },
+			asgi.DisconnectError{By: asgi.ByServer, Reason: "context deadline exceeded"}},
+		{"cause", func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancelCause(ctx)
+			return ctx, func() { cancel(asgi.DisconnectError{By: asgi.ByServer, Reason: "shutdown"}) }
+		}, asgi.DisconnectError{By: asgi.ByServer, Reason: "shutdown"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			ctx, cancel := tt.ctx(t.Context())
+			defer cancel()
+			h := asgi.Handler{App: app(func(ctx context.Context, c conn) error {
+				cancel()
+				<-ctx.Done()
+				if cause := context.Cause(ctx); cause != tt.want {
+					t.Errorf("cause is %#v, want %#v", cause, tt.want)
+				}
+				return context.Cause(ctx)
+			}), OnError: func(_ *asgi.Scope, err error) { t.Errorf("OnError heard %v", err) }}
+			serveAborted(t, h, httptest.NewRequestWithContext(ctx, "GET", "/", nil))
+		})
+	}
+}
+
+// The ctx of Serve ends 10 s after the response is complete, not before.
+func TestContextEndsAfterTheResponse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asgi.Handler{App: app(func(ctx context.Context, c conn) error {
+			if err := c.respond(ctx, 200, nil, "x"); err != nil {
+				return err
+			}
+			begin := time.Now()
+			<-ctx.Done()
+			if took := time.Since(begin); took != 10*time.Second {
+				t.Errorf("ctx ended after %v", took)
+			}
+			if cause := context.Cause(ctx); cause != (asgi.DisconnectError{By: asgi.ByApp}) {
+				t.Errorf("cause is %#v", cause)
+			}
+			return context.Cause(ctx)
+		}), OnError: func(_ *asgi.Scope, err error) { t.Errorf("OnError heard %v", err) }}.
+				ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+	})
+}
+
+// Goroutines that an application leaves behind cannot hold the connection up, and find it closed.
+func TestLeftBehind(t *testing.T) {
+	received, sent := make(chan error, 1), make(chan error, 1)
+	server := httptest.NewServer(asgi.Handler{App: app(func(ctx context.Context, c conn) error {
+		if err := c.send(ctx, asgi.HTTPResponseStart{Status: 200}); err != nil {
+			return err
+		}
+		if err := c.send(ctx, asgi.HTTPResponseBody{Body: []byte("x"), MoreBody: true}); err != nil {
+			return err
+		}
+		go func() {
+			for {
+				if _, err := c.receive(ctx); err != nil {
+					received <- err
+					return
+				}
+			}
+		}()
+		writing := make(chan struct{})
+		go func() {
+			for n := 0; ; n++ { // fills the socket, which nobody reads
+				if n == 1 {
+					close(writing)
+				}
+				err := c.send(ctx, asgi.HTTPResponseBody{Body: make([]byte, 1<<20), MoreBody: true})
+				if err != nil {
+					sent <- err
+					return
+				}
+			}
+		}()
+		<-writing
+		return nil
+	})})
+	defer server.Close()
+	c := dial(t, server)
+	_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+	for name, ch := range map[string]chan error{"receive": received, "send": sent} {
+		if err := <-ch; !errors.Is(err, asgi.ErrClosed) {
+			t.Errorf("%s: %v, want ErrClosed", name, err)
+		}
+	}
+}
+
+// A Send that waits for the client obeys its ctx; the response is cut then.
+func TestSendObeysItsContext(t *testing.T) {
+	done := make(chan error, 1)
+	patience := errors.New("out of patience")
+	server := httptest.NewServer(asgi.Handler{
+		OnError: func(_ *asgi.Scope, err error) { done <- err },
+		App: app(func(ctx context.Context, c conn) error {
+			if err := c.send(ctx, asgi.HTTPResponseStart{Status: 200}); err != nil {
+				return err
+			}
+			own, cancel := context.WithCancelCause(ctx)
+			timer := time.AfterFunc(50*time.Millisecond, func() { cancel(patience) })
+			defer timer.Stop()
+			for {
+				if err := c.send(own, asgi.HTTPResponseBody{Body: make([]byte, 1<<20), MoreBody: true}); err != nil {
+					if err := c.send(ctx, asgi.HTTPResponseBody{}); err != asgi.ErrClosed {
+						t.Errorf("S6: after a cut comes ErrClosed, not %v", err)
+					}
+					return err
+				}
+			}
+		}),
+	})
+	defer server.Close()
+	c := dial(t, server)
+	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if err := <-done; !errors.Is(err, patience) && err != asgi.ErrFull {
+		t.Errorf("error is %v, want the cause of the ctx", err)
+	}
+}
+
+// serveAborted serves a request whose connection must be cut.
+func serveAborted(t *testing.T, h asgi.Handler, r *http.Request) {
+	t.Helper()
+	defer func() {
+		if v := recover(); v != http.ErrAbortHandler {
+			t.Errorf("ServeHTTP panics with %v, want http.ErrAbortHandler", v)
+		}
+	}()
+	h.ServeHTTP(httptest.NewRecorder(), r)
+}
