@@ -198,7 +198,7 @@ func TestFailures(t *testing.T) {
 		failures int
 	}{
 		{"canceled after the end", after(fmt.Errorf("handler: %w", context.Canceled)), leave, 0},
-		{"canceled before the end", script(context.Canceled, accept), func(*asgitest.WebSocket) {}, 1},
+		{"canceled before the end", script(context.Canceled, accept), func(*asgitest.WebSocket) { synctest.Wait() }, 1},
 		{"closed", after(asgi.ErrClosed), leave, 0},
 		{"cause of ctx", after(asgi.DisconnectError{Code: 1000}), leave, 0},
 		{"close error", script(asgi.CloseError{Code: 4000}, accept), leave, 0},
@@ -210,10 +210,12 @@ func TestFailures(t *testing.T) {
 		{"returned by Wait", after(errBoom), func(ws *asgitest.WebSocket) { leave(ws); _ = ws.Wait() }, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := record(t, func(t testing.TB) { c.use(asgitest.New(t, c.app).Dial("/")) })
-			if len(got.texts) != c.failures {
-				t.Errorf("got failures %q, want %d", got.texts, c.failures)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				got := record(t, func(t testing.TB) { c.use(asgitest.New(t, c.app).Dial("/")) })
+				if len(got.texts) != c.failures {
+					t.Errorf("got failures %q, want %d", got.texts, c.failures)
+				}
+			})
 		})
 	}
 }
