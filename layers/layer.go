@@ -37,6 +37,7 @@ func New(d driver.Driver, opts *Options) *Layer {
 	}
 	l := &Layer{driver: d, opts: opts.withDefaults(), boxes: make(map[string]*mailbox)}
 	l.life, l.end = context.WithCancelCause(context.Background())
+	l.life.Done() // made here, not by the first Receive: that may be in a synctest bubble, the second in another
 	l.start()
 	return l
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/tideway-go/tideway/layers/driver"
 	"github.com/tideway-go/tideway/layers/internal/payload"
@@ -84,7 +85,7 @@ func (t Type[T]) JSON(m Message) ([]byte, error) {
 		if err != nil {
 			err = &opError{op: "JSON of message", name: m.Type(), cause: err}
 		}
-		return text, err
+		return slices.Clip(text), err // an append must not write to what others share
 	})
 	text, _ := v.([]byte)
 	return text, err

@@ -86,7 +86,7 @@ func TestDecodedOnce(t *testing.T) {
 					if n, err := test.decode(test.m); err != nil || n != 5 {
 						t.Errorf("Decode: %v, %v", n, err)
 					}
-					if b, err := test.json(test.m); err != nil || string(b) != `{"C":"5"}` {
+					if b, err := test.json(test.m); err != nil || string(b) != `{"C":"5"}` || cap(b) != len(b) {
 						t.Errorf("JSON: %s, %v", b, err)
 					}
 				})

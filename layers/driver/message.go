@@ -27,7 +27,12 @@ type content struct {
 // NewMessage is for the layer: data is the encoded map, whose "type" is typ. Drivers get their messages as arguments
 // and from [Host.Message].
 func NewMessage(typ string, data []byte) *Message {
-	return &Message{content: &content{typ: typ, data: data}}
+	w := &struct { // one allocation for both
+		m Message
+		c content
+	}{c: content{typ: typ, data: data}}
+	w.m.content = &w.c
+	return &w.m
 }
 
 // Type is the message's type, "chat.message".

@@ -134,6 +134,28 @@ func TestSendAndReceive(t *testing.T) {
 	})
 }
 
+// TestLayerOfSeveralBubbles holds that a layer made outside works in one bubble after the other.
+func TestLayerOfSeveralBubbles(t *testing.T) {
+	l := memlayer.New(nil)
+	for range 2 {
+		synctest.Test(t, func(t *testing.T) {
+			b := bed{t, l}
+			ch := b.channel()
+			b.join("g", ch, "queue")
+			b.groupSend("g", "1")
+			b.want(ch, "1")
+			b.want("queue", "1")
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if _, err := l.Receive(ctx, "queue"); err != context.DeadlineExceeded {
+				t.Errorf("waiting for nothing: %v", err)
+			}
+			b.leave("g", "queue")
+			b.must(l.EndChannel(t.Context(), ch))
+		})
+	}
+}
+
 // Cases 5, 82.
 func TestReceiveFromForeignChannel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
