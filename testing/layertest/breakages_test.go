@@ -19,24 +19,14 @@ func breakages() []breakage {
 		brokenGroups(), brokenQueues(), brokenErrors(), brokenOutages(), brokenClose(), brokenPayloads())
 }
 
-// forgives returns nil in place of an error that matches one of those.
-func forgives(err error, those ...error) error {
-	for _, e := range those {
-		if errors.Is(err, e) {
-			return nil
-		}
-	}
-	return err
-}
-
 func brokenNames() []breakage {
 	return []breakage{
 		{number: 1, name: "invalid names are ignored", wrap: each(func(s *spoiled) {
 			s.send = func(ctx context.Context, channel string, m layers.Message) error {
-				return forgives(s.node.Send(ctx, channel, m), layers.ErrInvalidName)
+				return forgive(s.node.Send(ctx, channel, m), layers.ErrInvalidName)
 			}
 			s.groupAdd = func(ctx context.Context, group, channel string) error {
-				return forgives(s.node.GroupAdd(ctx, group, channel), layers.ErrInvalidName)
+				return forgive(s.node.GroupAdd(ctx, group, channel), layers.ErrInvalidName)
 			}
 		}), catches: []string{"an invalid channel name", "an invalid group name", "a refused send"}},
 		{number: 1, name: "names are trimmed", wrap: each(func(s *spoiled) {
@@ -169,7 +159,7 @@ func brokenCapacity() []breakage {
 	return []breakage{
 		{number: 5, name: "a full channel is no error", wrap: each(func(s *spoiled) {
 			s.send = func(ctx context.Context, channel string, m layers.Message) error {
-				return forgives(s.node.Send(ctx, channel, m), layers.ErrChannelFull)
+				return forgive(s.node.Send(ctx, channel, m), layers.ErrChannelFull)
 			}
 		}), catches: []string{"a direct send to a full", "a full channel takes", "an Inbox without room", "the bound is", "the default is 100",
 			"patterns override", "2 MiB of payload"}},

@@ -144,12 +144,12 @@ func brokenQueues() []breakage {
 				return errors.Join(s.node.Send(ctx, channel, m), s.node.Send(ctx, channel, m))
 			})
 			s.groupSend = func(ctx context.Context, group string, m layers.Message) error {
-				return errors.Join(s.node.GroupSend(ctx, group, m), forgives(s.node.Send(ctx, "jobs", m), layers.ErrChannelFull))
+				return errors.Join(s.node.GroupSend(ctx, group, m), forgive(s.node.Send(ctx, "jobs", m), layers.ErrChannelFull))
 			}
 		}), catches: []string{"a message waits", "one receiver", "of several", "a queue that is a member"}},
 		{number: 11, name: "a full queue is no error", wrap: each(func(s *spoiled) {
 			toQueue(s, func(ctx context.Context, channel string, m layers.Message) error {
-				return forgives(s.node.Send(ctx, channel, m), layers.ErrChannelFull)
+				return forgive(s.node.Send(ctx, channel, m), layers.ErrChannelFull)
 			})
 		}), catches: []string{"a full queue"}},
 		{number: 11, name: "messages do not expire", harness: withOptions(func(o *layers.Options) { o.Expiry = 24 * time.Hour }),

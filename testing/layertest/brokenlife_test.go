@@ -16,7 +16,7 @@ func brokenErrors() []breakage {
 	return []breakage{
 		{number: 12, name: "a missing channel is no error", wrap: each(func(s *spoiled) {
 			s.send = func(ctx context.Context, channel string, m layers.Message) error {
-				return forgives(s.node.Send(ctx, channel, m), layers.ErrNoChannel)
+				return forgive(s.node.Send(ctx, channel, m), layers.ErrNoChannel)
 			}
 		}), catches: []string{"a channel that never was", "a channel that has ended", "a channel whose Inbox", "a channel of an instance"}},
 		{number: 13, name: "the wrong error for a large message", wrap: each(func(s *spoiled) {
@@ -42,6 +42,27 @@ func brokenErrors() []breakage {
 				}
 			}
 		}), catches: []string{"sends to a full channel"}},
+		{number: 14, name: "a send waits for an answer for a minute", wrap: each(func(s *spoiled) {
+			s.send = func(ctx context.Context, channel string, m layers.Message) error {
+				err := s.node.Send(ctx, channel, m)
+				if errors.Is(err, layers.ErrUncertain) {
+					pause(time.Minute)
+				}
+				return err
+			}
+		}), catches: []string{"a direct send that nobody"}},
+		{number: 14, name: "what was not answered is sent twice later", wrap: each(func(s *spoiled) {
+			s.send = func(ctx context.Context, channel string, m layers.Message) error {
+				err := s.node.Send(ctx, channel, m)
+				if errors.Is(err, layers.ErrUncertain) {
+					time.AfterFunc(straggler/2, func() {
+						_ = s.node.Send(context.Background(), channel, m)
+						_ = s.node.Send(context.Background(), channel, m)
+					})
+				}
+				return err
+			}
+		}), catches: []string{"a direct send that nobody"}},
 		{number: 14, name: "a group send waits for the readers", wrap: each(func(s *spoiled) {
 			s.groupSend = func(ctx context.Context, group string, m layers.Message) error {
 				defer pause(time.Second)
@@ -156,6 +177,14 @@ func brokenClose() []breakage {
 		{number: 16, name: "Close closes nothing", wrap: each(func(s *spoiled) {
 			s.close = func(context.Context) error { return nil }
 		}), catches: []string{"a Receive that waits", "every method"}},
+		{number: 16, name: "Close is seen as a lost link", wrap: each(func(s *spoiled) {
+			s.groupSend = func(ctx context.Context, group string, m layers.Message) error {
+				if err := s.node.GroupSend(ctx, group, m); err != nil {
+					return errors.New("no link")
+				}
+				return nil
+			}
+		}), catches: []string{"every method", "what runs during"}},
 		{number: 16, name: "Close closes everybody", wrap: cluster(func() *[]node { return new([]node) },
 			func(all *[]node, _ int, s *spoiled) {
 				*all = append(*all, s.node)
@@ -203,7 +232,7 @@ func brokenPayloads() []breakage {
 			if err == nil {
 				_ = json.Unmarshal(text, &fields)
 			}
-		}), catches: []string{"every kind of value", "a struct comes back", "NaN and"}},
+		}), catches: []string{"every kind of value comes", "every kind of value passes", "a struct comes back", "NaN and"}},
 		{number: 17, name: "keys are lost", wrap: distort(func(fields map[string]any) { delete(fields, "name") }),
 			catches: []string{"a struct comes back", "the JSON of a payload"}},
 		{number: 17, name: "NaN is 0", hooks: func(b *backend) {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/tideway-go/tideway/layers"
 )
@@ -18,6 +20,7 @@ var closing = rule{
 		{name: "what was sent before Close arrives", cluster: true, run: sentBeforeClose},
 		{name: "a Receive that waits ends with ErrClosed", run: receiveEnds},
 		{name: "every method returns ErrClosed after Close", run: allClosed},
+		{name: "what runs during Close succeeds or is ErrClosed", run: closeUnderFire},
 		{name: "the members of a closed instance are gone and the others go on", cluster: true, run: othersGoOn},
 		{name: "no goroutine is left", run: noGoroutine},
 	},
@@ -75,6 +78,53 @@ func allClosed(t *trial) {
 	if err := n.Close(ctx); err != nil && !errors.Is(err, layers.ErrClosed) {
 		t.brokenf("Close for the second time: got %s", quoted(err))
 	}
+}
+
+// closeUnderFire closes an instance while goroutines use it until they are refused.
+func closeUnderFire(t *trial) {
+	t.start(layers.Options{Capacity: 1_000_000})
+	n, m, msg, ctx := t.node(0), t.mailbox(1), noteType.With(note{N: 1}), t.ctx()
+	t.join("room", m)
+	calls := map[string]func() error{
+		"Send":       func() error { return forgive(n.Send(ctx, m.channel, msg), layers.ErrChannelFull, layers.ErrNoChannel) },
+		"GroupSend":  func() error { return n.GroupSend(ctx, "room", msg) },
+		"NewChannel": func() error { _, err := n.NewChannel(ctx); return err },
+		"GroupAdd":   func() error { return forgive(n.GroupAdd(ctx, "hall", m.channel), layers.ErrNoChannel) },
+	}
+	type result struct {
+		method string
+		err    error
+	}
+	refused := make(chan result, len(calls))
+	var begun sync.WaitGroup
+	for method, call := range calls {
+		begun.Add(1)
+		go func() { // ends with the first error, at the latest that of ctx; waited for below
+			err := call()
+			begun.Done()
+			for err == nil {
+				pause(time.Millisecond)
+				err = call()
+			}
+			refused <- result{method, err}
+		}()
+	}
+	begun.Wait()
+	t.must(n.Close(t.ctx()), "Close")
+	for range calls {
+		r := <-refused
+		t.mustBe(r.err, layers.ErrClosed, "%s during Close", r.method)
+	}
+}
+
+// forgive returns nil in place of an error that matches one of those.
+func forgive(err error, those ...error) error {
+	for _, e := range those {
+		if errors.Is(err, e) {
+			return nil
+		}
+	}
+	return err
 }
 
 func othersGoOn(t *trial) {

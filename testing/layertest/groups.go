@@ -208,7 +208,7 @@ func addedTwice(t *trial) {
 	m := t.mailbox(1)
 	t.join("room", m)
 	t.join("room", m)
-	t.must(t.node(1).GroupAdd(t.ctx(), "room", m.channel), "GroupAdd, the third time")
+	t.must(t.node(2).GroupAdd(t.ctx(), "room", m.channel), "GroupAdd, the third time, by another instance")
 	t.groupSend(t.node(0), "room", 1)
 	m.exactly(t.node(0), "a member that was added three times", 1)
 	t.must(m.node.GroupDiscard(t.ctx(), "room", m.channel), "GroupDiscard")

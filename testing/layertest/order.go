@@ -30,22 +30,26 @@ func threeInOrder(t *trial) {
 	}
 }
 
-// Case 57, with direct messages between the group messages.
+// Case 57, with direct messages and a second group between the group messages.
 func mixedInOrder(t *trial) {
 	const total = 10_000
 	for _, k := range kinds {
 		t.start(layers.Options{Capacity: 2 * total})
 		m, from := k.open(t, 1), t.node(0)
 		t.join("room", m)
+		t.join("hall", m)
 		sent := make(chan error, 1)
 		ctx := t.ctx()
 		go func() { // ends when all is sent or ctx does; waited for below
 			for n := 1; n <= total; n++ {
 				msg := noteType.With(note{N: n})
 				var err error
-				if n%3 == 0 || n%7 == 0 {
+				switch {
+				case n%3 == 0:
 					err = from.Send(ctx, m.channel, msg)
-				} else {
+				case n%7 < 3:
+					err = from.GroupSend(ctx, "hall", msg)
+				default:
 					err = from.GroupSend(ctx, "room", msg)
 				}
 				if err != nil {

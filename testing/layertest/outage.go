@@ -89,38 +89,53 @@ func othersNotTold(t *trial) {
 	spared.exactly(t.node(2), "an instance whose link is whole", 2)
 }
 
-// Case 32.
+// Case 32, for a mailbox and for a queue.
 func receiveSurvives(t *trial) {
 	t.start(layers.Options{})
-	m, ear := t.mailbox(0), t.listener(0)
+	ear, waits := t.listener(0), []*member{t.mailbox(0)}
+	if !t.b.Exceptions.NoQueues {
+		waits = append(waits, t.queue(0, "jobs"))
+	}
 	type result struct {
 		n   int
 		err error
 	}
-	waiting := make(chan result, 1)
+	results := make([]chan result, len(waits))
 	ctx, cancel := context.WithTimeout(context.Background(), 4*patience)
 	defer cancel()
-	go func() { // ends with ctx; waited for below
-		n, err := m.number(ctx)
-		waiting <- result{n, err}
-	}()
+	for i, m := range waits {
+		results[i] = make(chan result, 2)
+		go func() { // ends with ctx; waited for below
+			for range 2 {
+				n, err := m.number(ctx)
+				results[i] <- result{n, err}
+			}
+		}()
+		t.send(t.node(1), m.channel, 9)
+		t.must((<-results[i]).err, "a Receive before the outage")
+	}
+	pause(100 * time.Millisecond) // they are about to wait again
 	t.b.Break(t.tb, t.layer(0))
 	t.told(ear, layers.Down)
-	select {
-	case r := <-waiting:
-		t.brokenf("a Receive that waited when the link was lost returned message %d and %s", r.n, quoted(r.err))
-	case <-time.After(100 * time.Millisecond): // a chance to go wrong, no more
+	for i := range waits {
+		select {
+		case r := <-results[i]:
+			t.brokenf("a Receive that waited when the link was lost returned message %d and %s", r.n, quoted(r.err))
+		case <-time.After(100 * time.Millisecond): // a chance to go wrong, no more
+		}
 	}
 	t.b.Mend(t.tb, t.layer(0))
 	t.told(ear, layers.Up)
 	t.reach(t.node(1), ear)
-	t.eventually(func() bool {
-		return t.node(1).Send(t.ctx(), m.channel, noteType.With(note{N: 1})) == nil
-	}, "a direct send after the link was mended")
-	r := <-waiting
-	t.must(r.err, "a Receive that waited through an outage")
-	if r.n != 1 {
-		t.brokenf("a Receive that waited through an outage: got message %d, want 1", r.n)
+	for i, m := range waits {
+		t.eventually(func() bool {
+			return t.node(1).Send(t.ctx(), m.channel, noteType.With(note{N: 1})) == nil
+		}, "a send after the link was mended")
+		r := <-results[i]
+		t.must(r.err, "a Receive from %q that waited through an outage", m.channel)
+		if r.n != 1 {
+			t.brokenf("a Receive from %q that waited through an outage: got message %d, want 1", m.channel, r.n)
+		}
 	}
 }
 

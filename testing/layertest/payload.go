@@ -17,6 +17,7 @@ var payload = rule{
 		`"type" and "__asgi_channel__", else With panics naming T; json tags name fields`,
 	checks: []check{
 		{name: "every kind of value comes back as it went", run: valuesReturn},
+		{name: "every kind of value passes a queue", run: valuesQueue},
 		{name: "a struct comes back as it went, its fields named by json tags", run: structReturns},
 		{name: "the fields of a message do not hold its type", run: noTypeAmongFields},
 		{name: "NaN and the infinities pass, and are no JSON", run: notANumber},
@@ -105,6 +106,29 @@ func valuesReturn(t *trial) {
 			if !ok || !reflect.DeepEqual(got, want) {
 				t.brokenf("%s: sent %s, got %s, want %s", v.name, brief(v.in), brief(got), brief(want))
 			}
+		}
+	}
+}
+
+// valuesQueue sends all values in one message through a queue.
+func valuesQueue(t *trial) {
+	t.start(layers.Options{})
+	if t.withoutQueues() {
+		return
+	}
+	sent := map[string]any{}
+	for _, v := range values {
+		sent[v.name] = v.in
+	}
+	t.must(t.node(0).Send(t.ctx(), "jobs", valueType.With(sent)), "Send of all values")
+	got := t.fields(t.queue(1, "jobs"), "all values")
+	for _, v := range values {
+		want := v.want
+		if t.b.Exceptions.JSON {
+			want = asJSONNumbers(want)
+		}
+		if !reflect.DeepEqual(got[v.name], want) {
+			t.brokenf("%s, by queue: sent %s, got %s, want %s", v.name, brief(v.in), brief(got[v.name]), brief(want))
 		}
 	}
 }

@@ -15,6 +15,7 @@ var promptness = rule{
 	checks: []check{
 		{name: "sends to a channel that nobody reads return at once", run: nobodyReads},
 		{name: "sends to a full channel return at once", run: fullReturns},
+		{name: "a direct send that nobody answers returns and is not sent again", cluster: true, run: unanswered},
 		{name: "sends to a group with a full member do not hold up the others", run: fullHoldsNobodyUp},
 	},
 }
@@ -73,5 +74,27 @@ func fullHoldsNobodyUp(t *trial) {
 			return t.node(0).GroupSend(ctx, "room", noteType.With(note{N: n}))
 		}), "GroupSend")
 		quick.receive("a member beside one that never reads")
+	}
+}
+
+// unanswered sends to an instance whose link is broken. What becomes of the message depends on the backend; that it
+// comes at most once does not.
+func unanswered(t *trial) {
+	t.start(layers.Options{})
+	m, ear := t.mailbox(1), t.listener(1)
+	t.b.Break(t.tb, t.layer(1))
+	t.told(ear, layers.Down)
+	_ = t.prompt(answer, "a direct send to an instance without a link", func(ctx context.Context) error {
+		return t.node(0).Send(ctx, m.channel, noteType.With(note{N: 1}))
+	})
+	t.b.Mend(t.tb, t.layer(1))
+	t.told(ear, layers.Up)
+	t.reach(t.node(0), ear)
+	pause(straggler) // a chance to send it again
+	t.send(t.node(0), m.channel, marker)
+	got, err := m.upToMarker(t.ctx())
+	t.must(err, "waiting for a marker")
+	if len(got) > 1 {
+		t.brokenf("a direct message that nobody answered came %d times", len(got))
 	}
 }
