@@ -41,7 +41,6 @@ type exchange struct {
 	// Whether a read or a write may be waiting for the client. Each is set before the look at the end of ctx, and the end
 	// of ctx comes before the look at them, so one of the two sides sees the other.
 	reading, writing atomic.Bool
-	released         atomic.Bool // a read was ended from this side
 
 	// The response, under the turn: a lock that obeys a ctx.
 	turn      chan struct{}
@@ -141,11 +140,7 @@ var past = time.Unix(1, 0)
 
 // release ends a read that waits for the client.
 func (x *exchange) release() {
-	if !x.reading.Load() {
-		return
-	}
-	x.released.Store(true)
-	if x.rc.SetReadDeadline(past) != nil {
+	if x.reading.Load() && x.rc.SetReadDeadline(past) != nil {
 		_ = x.body.from.Close() // not net/http's own body: closing is all that can be done
 	}
 }
@@ -170,14 +165,6 @@ func (x *exchange) close() {
 		}
 		x.body.close(x)
 	})
-}
-
-// closeAfterReply keeps net/http from taking the rest of a body, whose reading was ended from this side, for the next
-// request.
-func (x *exchange) closeAfterReply() {
-	if x.major == 1 {
-		x.w.Header()["Connection"] = []string{"close"}
-	}
 }
 
 // acceptsTrailers reports whether a request has "TE: trailers".

@@ -135,9 +135,6 @@ func (d Deny) write(x *exchange) {
 		header["Content-Type"] = []string{"text/plain; charset=utf-8"}
 		header["X-Content-Type-Options"] = []string{"nosniff"}
 	}
-	if x.released.Load() {
-		x.closeAfterReply()
-	}
 	x.w.WriteHeader(d.StatusCode())
 	if bodyAllowed(d.StatusCode()) {
 		_, _ = x.w.Write(d.Body) // to a client that has gone; net/http closes the connection

@@ -221,7 +221,9 @@ func (x *exchange) writeStart(p bodyPart, alone bool) {
 	if !alone && x.body.unread() {
 		// Without this net/http throws the unread body away as soon as a response begins.
 		_ = x.rc.EnableFullDuplex()
-		x.closeAfterReply()
+		if x.major == 1 { // for HTTP/2 this would end all other requests as well
+			header["Connection"] = []string{"close"} // or the rest of a body that release gave up is the next request
+		}
 	}
 	x.w.WriteHeader(x.start.Status)
 	x.phase = begun
