@@ -93,10 +93,15 @@ func (c *conn) begin() {
 	c.ws.SetPingHandler(c.answerPing)
 	c.ws.SetCloseHandler(c.answerClose)
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.open = true
 	if c.srv.opts.PingInterval > 0 {
 		c.setTimerLocked(c.srv.opts.PingInterval)
+	}
+	c.mu.Unlock()
+	select {
+	case <-c.srv.closing: // while the 101 was written, when the shutdown found nothing to close yet
+		c.close(shutdownEnd)
+	default:
 	}
 }
 

@@ -53,6 +53,7 @@ type conn struct {
 	timer     *time.Timer // pings while open, then the limit on the application's farewell
 	tickReads uint32      // reads at the last tick
 	pinged    bool        // a ping is waiting for a sign of life
+	lastCall  bool        // and the next tick is its last
 
 	// The outbound side.
 	out     queue

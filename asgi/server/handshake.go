@@ -121,7 +121,7 @@ func (c *conn) nextOffer(ctx context.Context, hs *handshake) (offer, error) {
 		end.Reason, end.By = "the application did not answer the handshake in time", asgi.ByServer
 		c.srv.log.Warn("websocket: handshake failed", zap.String("path", c.path), zap.String("reason", end.Reason), zap.Duration("limit", c.srv.opts.HandshakeTimeout))
 	case <-c.srv.closing:
-		end.Code, end.Reason, end.By = codeGoingAway, reasonShutdown, asgi.ByServer
+		end = shutdownEnd
 	case <-ctx.Done():
 		end.Reason, end.By = "the client gave up during the handshake", asgi.ByNetwork
 	}

@@ -31,21 +31,25 @@ func (c *conn) tick() {
 		return
 	}
 	reads := c.reads.Load()
-	silent := reads%2 == 1 && reads/2 == c.tickReads/2
+	listening, heard := reads%2 == 1, reads/2-c.tickReads/2
 	c.tickReads = reads
+	interval, timeout := c.srv.opts.PingInterval, c.srv.opts.PingTimeout
 	switch {
-	case !silent:
-		c.pinged = false
-		c.setTimerLocked(c.srv.opts.PingInterval)
-	case !c.pinged:
-		c.pinged = true
-		c.out.push(&c.srv.entries, entry{body: pingFrame})
-		c.scheduleLocked()
-		c.setTimerLocked(c.srv.opts.PingTimeout)
-	default:
+	case listening && heard == 0 && c.pinged && (c.lastCall || timeout <= interval):
 		c.mu.Unlock()
 		c.lose(asgi.DisconnectError{Code: codeAbnormal, Reason: "the peer did not answer a ping", By: asgi.ByServer}, true)
 		return
+	case listening && heard == 0 && c.pinged:
+		c.lastCall = true
+		c.setTimerLocked(timeout - interval)
+	case listening && (heard == 0 || heard == 1 && c.pinged): // silence but for a pong
+		c.pinged, c.lastCall = true, false
+		c.out.push(&c.srv.entries, entry{body: pingFrame})
+		c.scheduleLocked()
+		c.setTimerLocked(min(interval, timeout))
+	default:
+		c.pinged, c.lastCall = false, false
+		c.setTimerLocked(interval)
 	}
 	c.mu.Unlock()
 }

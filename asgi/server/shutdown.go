@@ -11,6 +11,8 @@ import (
 // reasonShutdown is what the end of the server gives as its reason.
 const reasonShutdown = "server is shutting down"
 
+var shutdownEnd = asgi.DisconnectError{Code: codeGoingAway, Reason: reasonShutdown, By: asgi.ByServer}
+
 // Shutdown ends all WebSockets and waits for their applications (S5): new handshakes get 503; each open connection is
 // closed with 1001, spread over Options.ShutdownWindow, and its application receives the disconnect; after the window and
 // the time for the closing handshake ctx ends; after Options.AppCloseTimeout the sockets that remain are cut.
@@ -26,21 +28,20 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		close(s.closing)
 	}
 	s.mu.Unlock()
-	end := asgi.DisconnectError{Code: codeGoingAway, Reason: reasonShutdown, By: asgi.ByServer}
 	if !again {
-		s.closeAll(ctx, end)
+		s.closeAll(ctx)
 	}
 	if again || !s.await(ctx, lingerTime) {
 		for _, c := range s.list() {
-			c.finish(end)
-			c.cancel(end)
+			c.finish(shutdownEnd)
+			c.cancel(shutdownEnd)
 		}
 		if !again {
 			s.await(ctx, s.opts.AppCloseTimeout)
 		}
 	}
 	for _, c := range s.list() {
-		c.lose(end, true)
+		c.lose(shutdownEnd, true)
 	}
 	if n := s.stuck(); n > 0 {
 		return fmt.Errorf("asgi/server: shutdown: %d applications did not end", n)
@@ -61,7 +62,7 @@ func (s *Server) stuck() int {
 }
 
 // closeAll closes what is open, spread over the window.
-func (s *Server) closeAll(ctx context.Context, end asgi.DisconnectError) {
+func (s *Server) closeAll(ctx context.Context) {
 	conns := s.list()
 	if len(conns) == 0 {
 		return
@@ -77,7 +78,7 @@ func (s *Server) closeAll(ctx context.Context, end asgi.DisconnectError) {
 			case <-ctx.Done():
 			}
 		}
-		c.close(end)
+		c.close(shutdownEnd)
 	}
 }
 

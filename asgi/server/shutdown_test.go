@@ -1,0 +1,133 @@
+package server_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/asgi/server"
+)
+
+// deaf ignores all but the end of its ctx, whose cause it reports.
+func deaf(causes chan<- error) asgi.App {
+	return socket(func(ctx context.Context, _ *asgi.Scope, _ asgi.Receive, _ asgi.Send) error {
+		<-ctx.Done()
+		causes <- context.Cause(ctx)
+		return nil
+	})
+}
+
+// A second call of Shutdown, or the end of its ctx, cuts at once.
+func TestShutdownAtOnce(t *testing.T) {
+	for name, hurry := range map[string]func(*server.Server, context.CancelFunc){
+		"second call": func(s *server.Server, _ context.CancelFunc) { s.Shutdown(context.Background()) },
+		"ctx":         func(_ *server.Server, cancel context.CancelFunc) { cancel() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				causes := make(chan error, 1)
+				s := variant{}.mountPipes(t, deaf(causes), server.Options{ShutdownWindow: time.Minute})
+				p := s.open()
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				stopped := make(chan error, 1)
+				start := time.Now()
+				go func() { stopped <- s.srv.Shutdown(ctx) }()
+				synctest.Wait()
+				hurry(s.srv, cancel)
+				if err := <-stopped; err != nil {
+					t.Error(err)
+				}
+				if err := takes(start, 0); err != nil {
+					t.Error(err)
+				}
+				var cause asgi.DisconnectError
+				if err := <-causes; !errors.As(err, &cause) || cause.By != asgi.ByServer {
+					t.Errorf("ctx ended with %v", err)
+				}
+				p.Close()
+			})
+		})
+	}
+}
+
+// A handshake that is not decided when the shutdown begins gets 503, and its application's ctx ends.
+func TestShutdownDuringTheHandshake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		causes := make(chan error, 1)
+		s := variant{}.mountPipes(t, asgi.AppFunc(func(ctx context.Context, _ *asgi.Scope, _ asgi.Receive, _ asgi.Send) error {
+			<-ctx.Done()
+			causes <- context.Cause(ctx)
+			return nil
+		}), server.Options{})
+		p := s.peer()
+		status := make(chan int, 1)
+		go func() {
+			resp, err := p.request(handshake + "\r\n")
+			if err != nil {
+				t.Error(err)
+			}
+			status <- resp.StatusCode
+		}()
+		synctest.Wait()
+		if err := s.srv.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got := <-status; got != 503 {
+			t.Errorf("got %d, want 503", got)
+		}
+		var cause asgi.DisconnectError
+		if err := <-causes; !errors.As(err, &cause) || cause.Code != 1001 {
+			t.Errorf("ctx ended with %v", err)
+		}
+	})
+}
+
+// An application that ignores everything is named once, counted, and does not hold the others.
+func TestShutdownCountsTheDeaf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		released := make(chan struct{})
+		s := variant{}.mountPipes(t, socket(func(_ context.Context, _ *asgi.Scope, _ asgi.Receive, _ asgi.Send) error {
+			<-released
+			return nil
+		}), server.Options{})
+		for range 2 {
+			go closeLikeABrowser(s.open())
+		}
+		if err := s.stop(); err == nil || !strings.Contains(err.Error(), "2 applications did not end") {
+			t.Errorf("Shutdown returned %v", err)
+		}
+		if got := s.logs.FilterMessageSnippet("ignores the end").All(); len(got) != 2 || got[0].ContextMap()["path"] != "/ws/room/" {
+			t.Errorf("lines in the log: %v", got)
+		}
+		close(released)
+	})
+}
+
+// Serve ends a request that goes on for ever, and says so.
+func TestServeEndsRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := variant{}.serve(t, asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, _ asgi.Receive, send asgi.Send) error {
+			if scope.Type() != asgi.HTTP {
+				return errors.ErrUnsupported
+			}
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}), server.Options{})
+		p := s.peer()
+		p.Write([]byte("GET / HTTP/1.1\r\nHost: example.org\r\n\r\n"))
+		synctest.Wait()
+		start := time.Now()
+		if err := s.stop(); err == nil || !strings.Contains(err.Error(), "HTTP requests did not end") {
+			t.Errorf("Serve returned %v", err)
+		}
+		if err := takes(start, 10*time.Second); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+	})
+}
