@@ -1,0 +1,54 @@
+package server_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/asgi/server"
+)
+
+// Nonsense panics at New, with the line to change.
+func TestNewPanics(t *testing.T) {
+	app := echoing(nil)
+	for want, make := range map[string]func(){
+		"pass the application as the first argument": func() { server.New(nil, nil) },
+		`RootPath is "live": write ""`:               func() { server.New(app, &server.Options{RootPath: "live"}) },
+		`RootPath is "/live/"`:                       func() { server.New(app, &server.Options{RootPath: "/live/"}) },
+		"PingTimeout is -1s: it cannot be off":       func() { server.New(app, &server.Options{PingTimeout: -time.Second}) },
+		"WriteTimeout is -1s: it cannot be off":      func() { server.New(app, &server.Options{WriteTimeout: -time.Second}) },
+		"QueueSize is -1: it cannot be off":          func() { server.New(app, &server.Options{QueueSize: -1}) },
+		`Origins: "*.example": the host has a "*"`:   func() { server.New(app, &server.Options{Origins: []string{"*.example"}}) },
+		`Origins: "": the host is empty`:             func() { server.New(app, &server.Options{Origins: []string{""}}) },
+		`Origins: "://a": the scheme is empty`:       func() { server.New(app, &server.Options{Origins: []string{"://a"}}) },
+		`Origins: "http://a/b": an origin has only`:  func() { server.New(app, &server.Options{Origins: []string{"http://a/b"}}) },
+		`Origins: "a:b": parse`:                      func() { server.New(app, &server.Options{Origins: []string{"a:b"}}) },
+	} {
+		func() {
+			defer func() {
+				if got := fmt.Sprint(recover()); !strings.HasPrefix(got, "asgi/server: New: ") || !strings.Contains(got, want) {
+					t.Errorf("panic %q, want %q", got, want)
+				}
+			}()
+			make()
+		}()
+	}
+}
+
+// Every limit that may be off can be off, and the zero value and nil are ready.
+func TestNewAccepts(t *testing.T) {
+	var app asgi.App = echoing(nil)
+	for _, opts := range []*server.Options{nil, {}, {
+		Addr: ":0", Logger: zap.NewNop(), Origins: []string{"*", "a.example", "https://b.example:1"}, RootPath: "/live", HeaderTimeout: -1,
+		HandshakeTimeout: -1, MaxMessage: -1, PingInterval: -1, PingTimeout: 1, WriteTimeout: 1, AppCloseTimeout: -1, ShutdownWindow: -1,
+		QueueSize: 1, Compression: true,
+	}} {
+		if s := server.New(app, opts); s.Shutdown(t.Context()) != nil {
+			t.Errorf("%+v: an idle server does not shut down", opts)
+		}
+	}
+}
