@@ -16,24 +16,33 @@ const (
 	handlerPatience = 10 * time.Second // after its ctx has ended, a handler that still runs is named in the log
 )
 
-// run is the life of the connection, on the goroutine of Serve.
+// run is the life of the connection, on the goroutine of Serve. An idle connection waits in here, so the frames of run,
+// loop and next are kept small.
 func (c *Conn) run() error {
-	defer c.cancel(nil)
+	if err := c.open(); err != nil {
+		return err
+	}
+	c.loop()
+	return c.finish()
+}
+
+// open makes the state and the channel.
+func (c *Conn) open() error {
 	if err := guard(func() error { c.state = c.table.newState(c.scope); return nil }); err != nil {
 		return err
 	}
 	c.greeted = c.table.protocol == asgi.HTTP // no accept to wait for
-	if c.layer != nil {
-		channel, err := c.layer.Listen(c.ctx, (*inbox)(c))
-		if err != nil {
-			return c.errorf("open a channel", err)
-		}
-		c.mu.Lock()
-		c.channel, c.capacity = channel, c.layer.Capacity(channel)
-		c.mu.Unlock()
+	if c.layer == nil {
+		return nil
 	}
-	c.loop()
-	return c.finish()
+	channel, err := c.layer.Listen(c.ctx, (*inbox)(c))
+	if err != nil {
+		return c.errorf("open a channel", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.channel, c.capacity = channel, c.layer.Capacity(channel)
+	return nil
 }
 
 // next reads one event. With the last one it says how the connection ended; tables of one protocol hear of that from
@@ -47,28 +56,30 @@ func (c *Conn) next() (asgi.Event, *asgi.DisconnectError) {
 	}
 	ev, err := c.receive(ctx)
 	if err != nil {
-		why := c.lost(err)
-		return nil, &why
+		return nil, c.lost(err)
 	}
-	var why asgi.DisconnectError
-	switch end := ev.(type) {
-	case asgi.WebSocketDisconnect:
-		why = asgi.DisconnectError{Code: end.Code, Reason: end.Reason, By: end.By}
-	case asgi.HTTPDisconnect:
-		why = asgi.DisconnectError{By: asgi.ByClient}
-	default:
-		return ev, nil
-	}
-	if c.table.protocol != "" {
+	why := ending(ev)
+	if why != nil && c.table.protocol != "" {
 		ev = nil
 	}
-	return ev, &why
+	return ev, why
+}
+
+// ending is how the connection ended if ev is the last event, else nil.
+func ending(ev asgi.Event) *asgi.DisconnectError {
+	switch end := ev.(type) {
+	case asgi.WebSocketDisconnect:
+		return &asgi.DisconnectError{Code: end.Code, Reason: end.Reason, By: end.By}
+	case asgi.HTTPDisconnect:
+		return &asgi.DisconnectError{By: asgi.ByClient}
+	}
+	return nil
 }
 
 // lost is how the connection ended when receive has failed: the ctx of Serve has ended, or the server says no more.
-func (c *Conn) lost(err error) asgi.DisconnectError {
-	why := asgi.DisconnectError{By: asgi.ByNetwork}
-	if !errors.As(err, &why) && c.scope.Type() == asgi.WebSocket {
+func (c *Conn) lost(err error) *asgi.DisconnectError {
+	why := &asgi.DisconnectError{By: asgi.ByNetwork}
+	if !errors.As(err, why) && c.scope.Type() == asgi.WebSocket {
 		why.Code = 1006
 	}
 	return why
@@ -102,7 +113,7 @@ func (c *Conn) closed(why asgi.DisconnectError) {
 
 // cancelNow ends the handlers' ctx and names the one that does not heed it. The lock is held.
 func (c *Conn) cancelNow(why asgi.DisconnectError) {
-	c.cancel(why)
+	c.life.end(why)
 	if c.patience != nil {
 		c.patience.Stop()
 	}
@@ -139,8 +150,21 @@ func (c *Conn) fail(err error) {
 	c.wake.Broadcast()
 	c.mu.Unlock()
 	if tell {
-		_ = c.sendAtOnce(asgi.WebSocketClose{Code: why.Code, Reason: why.Reason})
+		c.tell(why)
 	}
+}
+
+// tell closes the WebSocket, with 1011 where the server does not take the code or the reason that a handler chose: a
+// connection that stayed open would keep its reader.
+func (c *Conn) tell(why asgi.DisconnectError) {
+	err := c.sendAtOnce(asgi.WebSocketClose{Code: why.Code, Reason: why.Reason})
+	if err == nil || errors.Is(err, asgi.ErrClosed) {
+		return
+	}
+	c.mu.Lock()
+	c.err = errors.Join(c.err, c.errorf("close", err))
+	c.mu.Unlock()
+	_ = c.sendAtOnce(asgi.WebSocketClose{Code: 1011})
 }
 
 // failure is the end that an error makes.
@@ -174,7 +198,7 @@ func (c *Conn) finish() error {
 	c.wake.Broadcast()
 	c.mu.Unlock()
 
-	c.cancel(why)
+	c.life.end(why)
 	c.stopTimers()
 	c.flush()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.base), disconnectTime)
