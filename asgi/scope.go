@@ -72,11 +72,11 @@ func (s *Scope) fields() *Fields {
 	return s.shared
 }
 
-// NewScope makes a Scope. Servers and tests call it; it copies the outermost maps and slices.
+// NewScope makes a Scope. Servers and tests call it; it copies Header, Subprotocols and State. Extensions are the same for
+// every scope of a server and stay shared.
 func NewScope(f Fields) *Scope {
 	f.Header = f.Header.Clone()
 	f.Subprotocols = slices.Clone(f.Subprotocols)
-	f.Extensions = maps.Clone(f.Extensions)
 	f.State = maps.Clone(f.State)
 	return &Scope{shared: &f}
 }

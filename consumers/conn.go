@@ -31,9 +31,9 @@ type Conn struct {
 	channel  string
 	capacity int
 
-	base   context.Context // of Serve: ends with the server's patience
-	ctx    context.Context // of the handlers: ends with the connection
-	cancel context.CancelCauseFunc
+	base context.Context // of Serve: ends with the server's patience
+	ctx  context.Context // of the handlers: ends with the connection. It is &life
+	life life
 
 	// The turn; see turn.go.
 	mu       sync.Mutex
@@ -42,7 +42,6 @@ type Conn struct {
 	role     role
 	busy     bool   // somebody holds the turn
 	waiting  bool   // the reader waits for the turn, and is next
-	overdue  bool   // the handler that runs has had its millisecond
 	ended    bool   // the last client event has been read
 	shut     bool   // no message is taken any more
 	running  string // the handler that holds the turn
@@ -73,7 +72,7 @@ type Conn struct {
 func newConn(ctx context.Context, t *table, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) *Conn {
 	c := &Conn{table: t, scope: scope, receive: receive, send: send, base: ctx, busy: true}
 	c.wake.L = &c.mu
-	c.ctx, c.cancel = context.WithCancelCause(ctx)
+	c.life.base, c.ctx = ctx, &c.life
 	c.layer = layerOf(scope, t.alias)
 	return c
 }
@@ -91,16 +90,24 @@ func (c *Conn) ChannelName() string { return c.channel }
 // Accept completes a WebSocket's handshake before Connect returns, to choose a subprotocol, to add headers, or to send at
 // once. Without it, Connect's nil accepts.
 func (c *Conn) Accept(ctx context.Context, answer asgi.WebSocketAccept) error {
+	if err := c.accept(ctx, answer); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.running != "" { // from here on the client can be heard while the handler goes on
+		c.watch()
+	}
+	return nil
+}
+
+func (c *Conn) accept(ctx context.Context, answer asgi.WebSocketAccept) error {
 	if err := c.send(ctx, answer); err != nil {
 		return c.errorf("accept", err)
 	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.accepted, c.greeted = true, true
-	if c.overdue { // from here on the client can be heard while the handler goes on
-		c.overdue = false
-		c.slowdown.Reset(handlerTime)
-	}
-	c.mu.Unlock()
 	return nil
 }
 
@@ -212,7 +219,7 @@ func (c *Conn) SendBody(ctx context.Context, body []byte, more bool) error {
 	c.mu.Unlock()
 	if idle {
 		c.closed(asgi.DisconnectError{By: asgi.ByApp})
-		c.cancel(asgi.DisconnectError{By: asgi.ByApp}) // wakes the reader
+		c.life.end(asgi.DisconnectError{By: asgi.ByApp}) // wakes the reader
 	}
 	return nil
 }
@@ -269,7 +276,7 @@ func (c *Conn) work(work func(ctx context.Context) error) {
 	}
 	if err != nil && (!quiet(c.ctx, err) || errors.Is(err, ErrStop)) {
 		c.fail(err)
-		c.cancel(failure(err))
+		c.life.end(failure(err))
 	}
 }
 

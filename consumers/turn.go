@@ -256,6 +256,13 @@ func (b *inbox) Flush() {
 func (c *Conn) begin(name string, reader bool) {
 	c.running, c.reader = name, reader
 	c.turnHeld.Store(true)
+	if c.table.protocol != asgi.WebSocket || c.accepted {
+		c.watch()
+	} // else nobody can be heard yet, and nothing be written: Accept looks again
+}
+
+// watch has slow look at the handler in a millisecond. The lock is held.
+func (c *Conn) watch() {
 	if c.slowdown == nil {
 		c.slowdown = time.AfterFunc(handlerTime, c.slow)
 	} else {
@@ -265,9 +272,11 @@ func (c *Conn) begin(name string, reader bool) {
 
 // end notes that the handler has returned, with err. It ends the connection if it has to.
 func (c *Conn) end(err error) {
-	c.slowdown.Stop()
 	c.mu.Lock()
-	c.running, c.overdue = "", false
+	if c.slowdown != nil {
+		c.slowdown.Stop()
+	}
+	c.running = ""
 	complete := c.complete && !c.ended
 	c.mu.Unlock()
 	if complete {
@@ -281,11 +290,6 @@ func (c *Conn) end(err error) {
 func (c *Conn) slow() {
 	c.mu.Lock()
 	if c.running == "" || c.shut {
-		c.mu.Unlock()
-		return
-	}
-	if c.scope.Type() == asgi.WebSocket && !c.accepted {
-		c.overdue = true // nothing to read yet; Accept looks again
 		c.mu.Unlock()
 		return
 	}

@@ -85,7 +85,7 @@ func (c *Conn) greet() error {
 	if answered {
 		return nil
 	}
-	return c.Accept(c.ctx, asgi.WebSocketAccept{})
+	return c.accept(c.base, asgi.WebSocketAccept{})
 }
 
 func (d *AsyncWebsocketConsumer[S]) receive(c *Conn, f asgi.Frame) error {

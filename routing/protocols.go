@@ -24,14 +24,23 @@ func Protocols(apps map[string]asgi.App) asgi.App {
 		}
 	}
 	apps = maps.Clone(apps)
-	return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-		app, ok := apps[scope.Type()]
-		if !ok {
-			what := fmt.Sprintf("scope type %q: there is one for %s", scope.Type(), names(apps))
-			return &noRouteError{what: what, unsupported: true}
-		}
+	return protocols(apps)
+}
+
+type protocols map[string]asgi.App
+
+// Serve hands the connection to the app for its type of scope. Its frame stays on the stack for the whole of every
+// connection, so what builds messages is elsewhere.
+func (p protocols) Serve(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+	if app, ok := p[scope.Type()]; ok {
 		return app.Serve(ctx, scope, receive, send)
-	})
+	}
+	return p.noApp(scope)
+}
+
+func (p protocols) noApp(scope *asgi.Scope) error {
+	what := fmt.Sprintf("scope type %q: there is one for %s", scope.Type(), names(p))
+	return &noRouteError{what: what, unsupported: true}
 }
 
 // checkApps panics for what no router can work with.
