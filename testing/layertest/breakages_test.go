@@ -15,8 +15,9 @@ import (
 
 // breakages are the broken backends, at least one for each promise.
 func breakages() []breakage {
-	return slices.Concat(brokenNames(), brokenDelivery(), brokenCapacity(), brokenExpiry(), brokenSnapshots(),
-		brokenGroups(), brokenQueues(), brokenErrors(), brokenOutages(), brokenClose(), brokenPayloads())
+	return slices.Concat(brokenNames(), brokenOwnership(), brokenDelivery(), brokenCapacity(), brokenExpiry(), brokenSnapshots(),
+		brokenJoins(), brokenForgiveness(), brokenMembership(), brokenQueues(), brokenErrors(), brokenOutages(),
+		brokenRestoration(), brokenClose(), brokenPayloads())
 }
 
 func brokenNames() []breakage {
@@ -52,6 +53,11 @@ func brokenNames() []breakage {
 				return errors.Join(refuse(group), s.node.GroupSend(ctx, group, m))
 			}
 		}), catches: []string{"a valid channel name", "a valid group name"}},
+	}
+}
+
+func brokenOwnership() []breakage {
+	return []breakage{
 		{number: 2, name: "every instance counts its channels from 1", wrap: each(func(s *spoiled) {
 			var n atomic.Int64
 			s.newChannel = func(ctx context.Context) (string, error) {

@@ -40,7 +40,7 @@ func (r *registry) members(group string) (n int) {
 	return n
 }
 
-func brokenGroups() []breakage {
+func brokenJoins() []breakage {
 	return []breakage{
 		{number: 8, name: "a discard is forgotten", wrap: each(func(s *spoiled) {
 			s.groupDiscard = func(context.Context, string, string) error { return nil }
@@ -51,6 +51,11 @@ func brokenGroups() []breakage {
 				return nil
 			}
 		}), catches: []string{"members hear", "a group of 1", "the first group message", "an instance may add", "joining and leaving"}},
+	}
+}
+
+func brokenForgiveness() []breakage {
+	return []breakage{
 		{number: 9, name: "joins are counted", wrap: cluster(newRegistry, func(r *registry, _ int, s *spoiled) {
 			s.groupAdd = func(ctx context.Context, group, channel string) error {
 				r.add(group, channel, 1)
@@ -98,6 +103,11 @@ func brokenGroups() []breakage {
 				return s.node.GroupAdd(ctx, group, channel)
 			}
 		}), catches: []string{"sending to a group without"}},
+	}
+}
+
+func brokenMembership() []breakage {
+	return []breakage{
 		{number: 10, name: "channels do not end", wrap: each(func(s *spoiled) {
 			s.endChannel = func(context.Context, string) error { return nil }
 		}), catches: []string{"a channel that has ended"}},

@@ -138,6 +138,11 @@ func brokenOutages() []breakage {
 				return s.node.Receive(ctx, channel)
 			}
 		}), catches: []string{"a Receive that waits"}},
+	}
+}
+
+func brokenRestoration() []breakage {
+	return []breakage{
 		{number: 15, name: "memberships are lost with the link", harness: func(h *Harness) {
 			cut := h.Break
 			h.Break = func(tb testing.TB, l *layers.Layer) {

@@ -12,8 +12,8 @@
 //
 // A failure prints the promise before it prints what was seen:
 //
-//	L9 broken: Adding twice is adding once; discarding a stranger, or sending to an empty group, is no error: a member
-//	that was added three times: got [1 1], want [1]
+//	L9 broken: Adding twice is adding once; discarding a stranger, or sending to an empty group, is no error:
+//	a member that was added three times: got [1 1], want [1]
 //
 // # How the checks judge
 //

@@ -145,7 +145,7 @@ func (t *trial) cancelLosesNothing(m *member, from node) {
 		case 0:
 			cancel()
 		case 1:
-			go cancel()
+			go cancel() // ends at once; the receiver that it ends is waited for below
 		}
 		t.send(from, m.channel, round)
 		if round%3 == 2 {

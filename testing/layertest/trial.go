@@ -85,7 +85,7 @@ func (t *trial) layer(i int) *layers.Layer { return t.raw[i%t.n] }
 // brokenf ends the check: the promise is broken.
 func (t *trial) brokenf(format string, args ...any) {
 	t.tb.Helper()
-	t.tb.Fatalf("%s: %s", t.rule.broken(), fmt.Sprintf(format, args...))
+	t.tb.Fatalf("%s:\n%s", t.rule.broken(), fmt.Sprintf(format, args...))
 }
 
 // must ends the check if something failed that a promise says works.
@@ -169,7 +169,7 @@ func within(limit time.Duration, ok func() bool) bool {
 func (t *trial) returns(f func() error, format string, args ...any) error {
 	t.tb.Helper()
 	done := make(chan error, 1)
-	go func() { done <- f() }() // ends with f, which the caller bounds by a ctx
+	go func() { done <- f() }() // ends with f, which the caller bounds by a ctx; waited for below
 	limit := time.NewTimer(patience)
 	defer limit.Stop()
 	select {
