@@ -65,33 +65,33 @@ func TestNothingIsKept(t *testing.T) {
 
 // TestIdleMemory measures what a channel that has joined a group costs in the layer.
 func TestIdleMemory(t *testing.T) {
-	const n = 20_000
-	l := memlayer.New(nil)
-	before := heap()
-	channels := make([]string, n)
-	var in inbox
-	for i := range channels {
-		ch, err := l.Listen(t.Context(), &in)
-		if err != nil {
-			t.Fatal(err)
+	for _, size := range []struct {
+		group int   // members
+		bound int64 // bytes
+	}{{100, 400}, {1, 800}} {
+		const n = 20_000
+		l := memlayer.New(nil)
+		before := heap()
+		channels := make([]string, n)
+		var in inbox
+		for i := range channels {
+			ch, err := l.Listen(t.Context(), &in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := l.GroupAdd(t.Context(), fmt.Sprint("room.", i/size.group), ch); err != nil {
+				t.Fatal(err)
+			}
+			channels[i] = ch
 		}
-		if err := l.GroupAdd(t.Context(), fmt.Sprint("room.", i/100), ch); err != nil {
-			t.Fatal(err)
+		per := (heap() - before) / n
+		t.Logf("%d bytes for a channel in a group of %d, its name included", per, size.group)
+		if per > size.bound {
+			t.Errorf("%d bytes for a channel in a group of %d, want at most %d", per, size.group, size.bound)
 		}
-		channels[i] = ch
+		runtime.KeepAlive(channels)
+		runtime.KeepAlive(l)
 	}
-	per := (heap() - before) / n
-	t.Logf("%d bytes for a channel in a group of 100, its name included", per)
-	if per > 400 {
-		t.Errorf("%d bytes for a channel that joined a group, want at most 400", per)
-	}
-	for _, ch := range channels {
-		if err := l.EndChannel(t.Context(), ch); err != nil {
-			t.Fatal(err)
-		}
-	}
-	runtime.KeepAlive(channels)
-	runtime.KeepAlive(l)
 }
 
 func heap() int64 {

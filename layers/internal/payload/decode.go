@@ -73,7 +73,7 @@ func (r *reader) unmarshalJSONRoot(v reflect.Value) error {
 
 // decode reads the next value into v, which can be set.
 func (r *reader) decode(v reflect.Value) error {
-	if t := v.Type(); t.PkgPath() != "" || t.Kind() == reflect.Struct { // else it has no methods
+	if t := v.Type(); (t.PkgPath() != "" || t.Kind() == reflect.Struct) && v.CanInterface() { // else it has no methods to call
 		switch s := shapeOf(t); {
 		case s.unmarshalJSON:
 			text, err := r.appendJSON(nil)
@@ -224,6 +224,9 @@ func (f *field) settable(v reflect.Value) (reflect.Value, error) {
 			v = v.Elem()
 		}
 		v = v.Field(x)
+	}
+	if v.Kind() == reflect.Pointer && !v.CanSet() {
+		return v, fmt.Errorf("the embedded %s is a pointer to an unexported type", v.Type())
 	}
 	return v, nil
 }

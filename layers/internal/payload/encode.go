@@ -133,7 +133,7 @@ func (e *encoder) value(v reflect.Value) error {
 		e.b = append(e.b, codeNil)
 		return nil
 	}
-	if t := v.Type(); t.PkgPath() != "" || t.Kind() == reflect.Struct { // else it has no methods
+	if t := v.Type(); (t.PkgPath() != "" || t.Kind() == reflect.Struct) && v.CanInterface() { // else it has no methods to call
 		switch s := shapeOf(t); {
 		case s.marshalText && !s.marshalJSON:
 			return e.text(v)

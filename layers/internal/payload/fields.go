@@ -132,9 +132,6 @@ func collect(out []field, t reflect.Type, index []int, open map[reflect.Type]boo
 			out = collect(out, ft, way, open)
 			continue
 		}
-		if !sf.IsExported() { // an embedded struct with a name of its own
-			continue
-		}
 		f := field{name: name, index: way, tagged: name != ""}
 		if name == "" {
 			f.name = sf.Name
