@@ -95,7 +95,7 @@ func foreignMember(t *trial) {
 	t.start(layers.Options{})
 	m, adder := t.mailbox(0), t.node(1)
 	t.must(adder.GroupAdd(t.ctx(), "room", m.channel), "GroupAdd of another instance's channel")
-	if t.b.InterestDelay > 0 {
+	if t.delayed() {
 		t.settle("room", m)
 	}
 	t.groupSend(t.node(2), "room", 1)
@@ -126,7 +126,7 @@ func noneAfterDiscard(t *trial) {
 // drain makes m forget the probes that it holds.
 func (t *trial) drain(m *member) {
 	t.tb.Helper()
-	if t.b.InterestDelay > 0 {
+	if t.delayed() {
 		m.silent(t.node(0), "a member after probes")
 	}
 }
@@ -190,7 +190,7 @@ func (t *trial) contiguous(m *member, joined int, what string) {
 		switch {
 		case got <= joined: // began before the join returned: either way is right
 			continue
-		case len(heard) == 0 && t.b.InterestDelay > 0 && t.n > 1:
+		case len(heard) == 0 && t.delayed():
 			first, want = got, got
 		}
 		if heard[got] = true; !heard[want] && !t.b.Exceptions.Unordered {

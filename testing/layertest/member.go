@@ -192,10 +192,13 @@ func (t *trial) join(group string, members ...*member) {
 	for _, m := range members {
 		t.must(m.node.GroupAdd(t.ctx(), group, m.channel), "GroupAdd of %q to %q", m.channel, group)
 	}
-	if t.b.InterestDelay > 0 {
+	if t.delayed() {
 		t.settle(group, members...)
 	}
 }
+
+// delayed says that a new member is not known everywhere at once.
+func (t *trial) delayed() bool { return t.b.InterestDelay > 0 && t.n > 1 }
 
 // settle probes from every node until all the members are reached, and leaves nothing behind in them. Errors of the
 // probes are borne until patience ends: a link that was just mended may still be on its way up.

@@ -131,7 +131,7 @@ func (t *trial) repeat(f func()) (stop func()) {
 	stopping, stopped := make(chan struct{}), make(chan struct{})
 	stop = sync.OnceFunc(func() { close(stopping); <-stopped })
 	t.tb.Cleanup(stop)
-	go func() {
+	go func() { // ends with stop, which waits for it
 		defer close(stopped)
 		for {
 			select {
