@@ -70,18 +70,27 @@ func newExchange(w http.ResponseWriter, r *http.Request) *exchange {
 // fields are those of the request and what this side can do beyond the core specification.
 func (x *exchange) fields(r *http.Request) Fields {
 	f := FieldsOf(r)
-	f.Extensions = map[string]map[string]any{
-		"http.response.trailers":     {},
-		"http.response.zerocopysend": {},
-		"http.response.pathsend":     {},
-	}
-	if x.hints {
-		f.Extensions["http.response.early_hint"] = map[string]any{}
-	}
-	if _, ok := x.w.(http.Pusher); ok {
-		f.Extensions["http.response.push"] = map[string]any{}
-	}
+	_, push := x.w.(http.Pusher)
+	f.Extensions = extensions[abilities{x.hints, push}]
 	return f
+}
+
+// extensions are what exchanges can do, by what their connections can; scopes share them.
+var extensions = map[abilities]map[string]map[string]any{
+	{false, false}: extensionsWith(),
+	{true, false}:  extensionsWith("http.response.early_hint"),
+	{false, true}:  extensionsWith("http.response.push"),
+	{true, true}:   extensionsWith("http.response.early_hint", "http.response.push"),
+}
+
+type abilities struct{ hints, push bool }
+
+func extensionsWith(more ...string) map[string]map[string]any {
+	m := map[string]map[string]any{}
+	for _, name := range append(more, "http.response.trailers", "http.response.zerocopysend", "http.response.pathsend") {
+		m[name] = map[string]any{}
+	}
+	return m
 }
 
 // open begins to watch over the request.

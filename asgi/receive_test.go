@@ -1,6 +1,7 @@
 package asgi_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -324,4 +325,24 @@ func serveAborted(t *testing.T, h asgi.Handler, r *http.Request) {
 		}
 	}()
 	h.ServeHTTP(httptest.NewRecorder(), r)
+}
+
+// A response in one part to a request whose body nobody reads leaves the connection as good as it was.
+func TestConnectionSurvivesAnUnreadBody(t *testing.T) {
+	server := httptest.NewServer(asgi.Handler{App: app(func(ctx context.Context, c conn) error {
+		return c.respond(ctx, 200, nil, c.scope.Path())
+	})})
+	defer server.Close()
+	c := dial(t, server)
+	responses := bufio.NewReader(c)
+	for _, path := range []string{"/first", "/second"} {
+		_, _ = io.WriteString(c, "POST "+path+" HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody")
+		r, err := http.ReadResponse(responses, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := body(t, r); got != path || r.Close {
+			t.Errorf("got %q, close %v; want %q on an open connection", got, r.Close, path)
+		}
+	}
 }
