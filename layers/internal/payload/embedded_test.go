@@ -35,9 +35,7 @@ type (
 		Z  untagged       `json:"z,omitzero"`
 		Q  bool           `json:"q,string"`
 		QP *int           `json:"qp,string"`
-		QS []int          `json:"qs,string"`
-		Un any            `json:"a b,unknown"`
-		Ba int            `json:"a\"b"`
+		Un any            `json:"a b"`
 	}
 )
 
@@ -92,7 +90,7 @@ func TestStructRules(t *testing.T) {
 		}{Embedded{1}, untagged{2}},
 		&Tree{Name: "a", Kids: []Tree{{Name: "b"}}, Tree: &Tree{Name: "c", Kids: []Tree{{}}}},
 		&options{},
-		&options{I: 1, F: 1.5, B: true, P: &n, M: map[string]int{"k": 1}, T: time.Unix(0, 0).UTC(), Z: untagged{1}, Q: true, QP: &n, Un: "u", Ba: 1},
+		&options{I: 1, F: 1.5, B: true, P: &n, M: map[string]int{"k": 1}, T: time.Unix(0, 0).UTC(), Z: untagged{1}, Q: true, QP: &n, Un: "u"},
 		&map[Text]any{"k": untagged{1}},
 		&map[string]untagged{"b": {1}, "a": {2}},
 	} {
