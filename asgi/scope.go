@@ -56,39 +56,66 @@ type Fields struct {
 	Context context.Context
 }
 
-// A Scope says what a connection is. It is made once, by [NewScope], and never changes, so any goroutine may read it;
-// middleware hands on a changed copy, made by [Scope.Derive] or by a [Key]. Maps and slices that its methods return are
-// shared and are to be treated as read-only, except State. The zero Scope is empty.
+// A Scope says what a connection is. It is made once and never changes, so any goroutine may read it; middleware hands
+// on a changed copy, made by [Scope.Derive] or by a [Key]. Slices and maps that its methods return are shared and are to be
+// treated as read-only, except Header, which is made anew for each caller, and State. The zero Scope is empty.
 type Scope struct {
-	shared *Fields // never written to; scopes that differ in typed values only have it in common
-	values *value  // typed values by Key, newest first
+	shared *description // never written to; scopes that differ in typed values only have it in common
+	values *value       // typed values by Key, newest first
 }
 
-// fields are those of s.
+// A description is the fields of a scope, with the header as a list of names and values: a connection that lasts for days
+// keeps its headers, and a list takes a third of a map.
+type description struct {
+	fields Fields // Header is nil
+	header []string
+}
+
+// fields are those of s, but for the header.
 func (s *Scope) fields() *Fields {
 	if s.shared == nil {
 		return new(Fields)
 	}
-	return s.shared
+	return &s.shared.fields
 }
 
 // NewScope makes a Scope. Servers and tests call it; it copies Header, Subprotocols and State. Extensions are the same for
 // every scope of a server and stay shared.
 func NewScope(f Fields) *Scope {
-	f.Header = f.Header.Clone()
 	f.Subprotocols = slices.Clone(f.Subprotocols)
 	f.State = maps.Clone(f.State)
-	return &Scope{shared: &f}
+	return &Scope{shared: describe(&f)}
+}
+
+// describe copies f.
+func describe(f *Fields) *description {
+	d := &description{fields: *f}
+	d.fields.Header = nil
+	n := 0
+	for _, values := range f.Header {
+		n += 2 * len(values)
+	}
+	if n == 0 {
+		return d
+	}
+	d.header = make([]string, 0, n)
+	for name, values := range f.Header {
+		for _, v := range values {
+			d.header = append(d.header, name, v)
+		}
+	}
+	return d
 }
 
 // Derive returns a Scope like s but for what change does to a copy of its fields; s stays as it is, and typed values
 // are carried over. The copy is shallow but for Header: replace other maps and slices, do not write into them.
 func (s *Scope) Derive(change func(*Fields)) *Scope {
 	copied := *s.fields()
-	copied.Header = copied.Header.Clone()
+	if copied.Header = s.Header(); copied.Header == nil {
+		copied.Header = http.Header{}
+	}
 	change(&copied)
-	kept := copied // change may have kept the pointer it was given
-	return &Scope{shared: &kept, values: s.values}
+	return &Scope{shared: describe(&copied), values: s.values}
 }
 
 // Type is the protocol of the connection: [HTTP], [WebSocket], [Lifespan], [Channel] or another.
@@ -118,8 +145,19 @@ func (s *Scope) RawQuery() string { return s.fields().RawQuery }
 // RootPath is where the application is mounted, "" at the root.
 func (s *Scope) RootPath() string { return s.fields().RootPath }
 
-// Header holds the request's headers; see [Fields.Header]. It is shared: read it, do not write into it.
-func (s *Scope) Header() http.Header { return s.fields().Header }
+// Header holds the request's headers; see [Fields.Header]. Each call makes a map of its own, so keep the result where it
+// is used more than once.
+func (s *Scope) Header() http.Header {
+	if s.shared == nil || s.shared.header == nil {
+		return nil
+	}
+	list := s.shared.header
+	header := make(http.Header, len(list)/2)
+	for i := 0; i < len(list); i += 2 {
+		header[list[i]] = append(header[list[i]], list[i+1])
+	}
+	return header
+}
 
 // Client is the address of the peer, "host:port".
 func (s *Scope) Client() string { return s.fields().Client }
