@@ -95,7 +95,6 @@ type translatedError struct {
 
 func (e *translatedError) Unwrap() []error { return []error{e.as, e.error} }
 
-// quote shows a name in an error, cut where it is hopelessly long.
 // tooLargeError says by how much.
 type tooLargeError struct{ size, limit int }
 
@@ -105,6 +104,7 @@ func (e *tooLargeError) Error() string {
 
 func (e *tooLargeError) Is(target error) bool { return target == ErrMessageTooLarge }
 
+// quote shows a name in an error, cut where it is hopelessly long.
 func quote(name string) string {
 	if len(name) > 120 {
 		return fmt.Sprintf("%q... (%d bytes)", name[:120], len(name))

@@ -106,14 +106,13 @@ func (l *Layer) Close(ctx context.Context) error {
 		return nil
 	}
 	l.end(ErrClosed)
-	err := l.driver.Close(ctx)
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	for _, b := range l.boxes {
 		b.end()
 	}
 	clear(l.boxes)
-	if err != nil {
+	l.mu.Unlock()
+	if err := l.driver.Close(ctx); err != nil {
 		return &opError{op: "close", cause: err}
 	}
 	return nil

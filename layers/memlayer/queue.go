@@ -24,7 +24,7 @@ type queues struct {
 // holders are the processes that made a queue a member of a group: it ends with the last of them.
 type holders map[*node]struct{}
 
-// queue is one of them. Its messages remember the process that sent them.
+// queue is one of them.
 type queue struct {
 	name string
 	box  driver.Mailbox
