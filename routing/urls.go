@@ -39,30 +39,59 @@ func URLs(routes ...Route) asgi.App {
 
 type urls struct{ routes []Route }
 
-// Serve hands the connection to the first route that will have it.
+// Serve hands the connection to the first route that will have it. Its frame stays on the stack for the whole of most
+// connections, so whatever needs room is elsewhere.
 func (u *urls) Serve(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-	outer, rest, err := position(scope)
-	if err != nil {
+	app, derived, err := u.choose(scope)
+	if app == nil {
 		return err
 	}
-	next, found := u.find(0, rest, outer)
-	if found == nil {
-		return noPath(scope)
+	return app.Serve(ctx, derived, receive, send)
+}
+
+// choose returns the app of the only route that matches, or an app that tries all of them.
+func (u *urls) choose(scope *asgi.Scope) (asgi.App, *asgi.Scope, error) {
+	outer, rest, err := position(scope)
+	if err != nil {
+		return nil, nil, err
 	}
-	for {
-		route, m := &u.routes[next], found
-		if next, found = u.find(next+1, rest, outer); found == nil {
-			return route.app.Serve(ctx, matchKey.With(scope, m), receive, send)
-		}
-		// Only here, where another route could follow, it matters whether the app touches the connection.
+	i, found := u.find(0, rest, outer)
+	if found == nil {
+		return nil, nil, noPath(scope)
+	}
+	derived := matchKey.With(scope, found)
+	if j, second := u.find(i+1, rest, outer); second != nil {
+		return &attempts{u, outer, rest, scope, i, derived, j, second}, derived, nil
+	}
+	return u.routes[i].app, derived, nil
+}
+
+// attempts tries routes in order: where one could follow, it matters whether an app touches the connection.
+type attempts struct {
+	urls    *urls
+	outer   *match
+	rest    string
+	scope   *asgi.Scope
+	now     int // the route to try, for which there is
+	derived *asgi.Scope
+	next    int // the one after it, which found
+	found   *match
+}
+
+// Serve hands the connection from route to route until one has it.
+func (a *attempts) Serve(ctx context.Context, _ *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+	for a.found != nil {
 		var touched atomic.Bool
-		err := route.app.Serve(ctx, matchKey.With(scope, m),
+		err := a.urls.routes[a.now].app.Serve(ctx, a.derived,
 			func(ctx context.Context) (asgi.Event, error) { touched.Store(true); return receive(ctx) },
 			func(ctx context.Context, e asgi.Event) error { touched.Store(true); return send(ctx, e) })
 		if touched.Load() || !errors.Is(err, ErrNoRoute) {
 			return err
 		}
+		a.now, a.derived = a.next, matchKey.With(a.scope, a.found)
+		a.next, a.found = a.urls.find(a.next+1, a.rest, a.outer)
 	}
+	return a.urls.routes[a.now].app.Serve(ctx, a.derived, receive, send)
 }
 
 // find returns the first route from i on that matches, and what it found.
