@@ -2,8 +2,8 @@ package server
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -15,8 +15,9 @@ import (
 	"github.com/tideway-go/tideway/asgi"
 )
 
-// readBuffer is enough for most clients' messages. Longer ones are read past it.
-const readBuffer = 512
+// readBuffer is what an idle connection keeps for its next message. Most messages of a chat fit; the rest of a longer one is
+// read past it, into the scratch, so a larger buffer would spare a system call only to clients that send a burst of messages.
+const readBuffer = 256
 
 // accept completes the handshake with 101.
 func (c *conn) accept(w http.ResponseWriter, r *http.Request, e asgi.WebSocketAccept) (bool, error) {
@@ -36,13 +37,14 @@ func (c *conn) accept(w http.ResponseWriter, r *http.Request, e asgi.WebSocketAc
 		return false, fmt.Errorf("asgi/server: accept: the server underneath cannot hand over its connection (a middleware that wraps http.ResponseWriter needs Unwrap): %w", err)
 	}
 	if n := buffered.Reader.Buffered(); n > 0 {
-		c.early = make([]byte, n)
-		buffered.Read(c.early) // buffered bytes come at once
+		early := make([]byte, n)
+		buffered.Read(early) // buffered bytes come at once
+		c.early = bytes.NewReader(early)
 	}
 	c.net, c.raw = nc, rawConn(nc)
 	nc.SetWriteDeadline(time.Now().Add(c.srv.opts.WriteTimeout))
 	response := takenOver{w, c, c.srv.responses.get((*transport)(c))}
-	defer c.srv.responses.put(response.writer)
+	defer c.srv.responses.put(response.rw)
 	if c.srv.opts.Compression && acceptsDeflate(r.Header["Sec-Websocket-Extensions"]) {
 		c.deflate = true
 		c.ws, err = deflateUpgrader.Upgrade(response, deflateHandshake(r), header)
@@ -105,25 +107,21 @@ func (c *conn) begin() {
 	}
 }
 
-// takenOver is the ResponseWriter that gorilla upgrades: the connection is ours already, and a small reader replaces
-// net/http's 4 KiB.
+// takenOver is the ResponseWriter that gorilla upgrades: the connection is ours already.
 type takenOver struct {
 	http.ResponseWriter
-	c      *conn
-	writer *bufio.Writer // its buffer serves the 101 only; gorilla keeps the reader
+	c  *conn
+	rw *bufio.ReadWriter // its writer's buffer serves the 101; its reader is empty and is not read
 }
 
 // Hijack implements [http.Hijacker].
-func (t takenOver) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	nc := (*transport)(t.c)
-	return nc, bufio.NewReadWriter(bufio.NewReaderSize(nc, readBuffer), t.writer), nil
-}
+func (t takenOver) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*transport)(t.c), t.rw, nil }
 
-// upgrader and deflateUpgrader write the 101. They decide nothing: all is checked before the application runs, and a
-// Get of noBuffers keeps gorilla from giving each connection a write buffer for which it has no use.
+// upgrader and deflateUpgrader write the 101. They decide nothing: all is checked before the application runs. A
+// noBuffers keeps gorilla from giving each connection a write buffer for which it has no use.
 var (
-	upgrader        = websocket.Upgrader{WriteBufferPool: noBuffers{}, CheckOrigin: anyOrigin}
-	deflateUpgrader = websocket.Upgrader{WriteBufferPool: noBuffers{}, CheckOrigin: anyOrigin, EnableCompression: true}
+	upgrader        = websocket.Upgrader{ReadBufferSize: readBuffer, WriteBufferPool: noBuffers{}, CheckOrigin: anyOrigin}
+	deflateUpgrader = websocket.Upgrader{ReadBufferSize: readBuffer, WriteBufferPool: noBuffers{}, CheckOrigin: anyOrigin, EnableCompression: true}
 )
 
 func anyOrigin(*http.Request) bool { return true }
@@ -147,16 +145,16 @@ func deflateHandshake(r *http.Request) *http.Request {
 // responsePool keeps the buffers that 101 responses are written with.
 type responsePool struct{ pool sync.Pool }
 
-func (p *responsePool) get(w io.Writer) *bufio.Writer {
-	b, ok := p.pool.Get().(*bufio.Writer)
+func (p *responsePool) get(nc net.Conn) *bufio.ReadWriter {
+	rw, ok := p.pool.Get().(*bufio.ReadWriter)
 	if !ok {
-		b = bufio.NewWriterSize(nil, readBuffer)
+		rw = bufio.NewReadWriter(bufio.NewReaderSize(nil, 0), bufio.NewWriterSize(nil, 512))
 	}
-	b.Reset(w)
-	return b
+	rw.Writer.Reset(nc)
+	return rw
 }
 
-func (p *responsePool) put(b *bufio.Writer) {
-	b.Reset(nil)
-	p.pool.Put(b)
+func (p *responsePool) put(rw *bufio.ReadWriter) {
+	rw.Writer.Reset(nil)
+	p.pool.Put(rw)
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -20,7 +21,7 @@ import (
 const lingerTime = 5 * time.Second
 
 // A conn is one WebSocket, from the handshake to the end. There may be very many that do nothing, so a field counts, and
-// timers, channels and buffers are made when they are needed.
+// timers, channels and buffers are made when they are needed. Fields are in an order that leaves no gaps.
 type conn struct {
 	srv    *Server
 	ctx    context.Context
@@ -28,37 +29,39 @@ type conn struct {
 	path   string // for the log
 
 	// Set once by the handshake, before open is.
-	net     net.Conn
-	raw     syscall.RawConn // nil where there is no descriptor to write to without blocking
-	ws      *websocket.Conn
-	deflate bool
+	net net.Conn
+	raw syscall.RawConn // nil where there is no descriptor to write to without blocking
+	ws  *websocket.Conn
 
 	// The reader's side: touched by whoever calls Receive, or by the goroutine that took over.
-	early     []byte // what net/http had read already
+	early     *bytes.Reader // what net/http had read already
 	watch     observer
 	inbox     chan asgi.Event // non-nil once a goroutine has the reader's role
 	connected bool            // the connect event was given
 	delivered bool            // the disconnect event was given
 	readDone  bool            // gorilla can read no more
 
-	// reads is odd while somebody waits in a Read of the socket, and grows with each: the ping timer's sign of life.
-	reads atomic.Uint32
+	// Under mu, like everything that follows but reads.
+	open     bool // accepted
+	returned bool // the application has
+	named    bool // as one that goes on after the end
+	pinged   bool // a ping is waiting for a sign of life
+	lastCall bool // and the next tick is its last
 
-	mu        sync.Mutex
-	hs        *handshake // nil once it is decided
-	open      bool       // accepted
-	returned  bool       // the application has
-	named     bool       // as one that goes on after the end
-	end       *asgi.DisconnectError
-	timer     *time.Timer // pings while open, then the limit on the application's farewell
-	tickReads uint32      // reads at the last tick
-	pinged    bool        // a ping is waiting for a sign of life
-	lastCall  bool        // and the next tick is its last
+	// reads is odd while somebody waits in a Read of the socket, and grows with each: the ping timer's sign of life.
+	reads     atomic.Uint32
+	tickReads uint32 // reads at the last tick
+
+	mu    sync.Mutex
+	hs    *handshake // nil once it is decided
+	end   *asgi.DisconnectError
+	timer *time.Timer // pings while open, then the limit on the application's farewell
 
 	// The outbound side.
 	out     queue
-	pong    []byte        // only the latest waits
+	pong    *[]byte       // only the latest waits
 	room    chan struct{} // closed when a full queue has room, or none will ever be
+	deflate bool          // compression was negotiated; set with net
 	writing bool          // somebody writes: one at a time
 	queued  bool          // in the run queue
 	closing bool          // the close frame is in the queue: nothing comes after it

@@ -107,7 +107,7 @@ func (c *conn) writeBlocking(rest []byte) {
 				break
 			}
 			if scratch == nil {
-				scratch = make([]byte, 0, min(writePiece, max(c.out.bytes+len(c.pong), 512)))
+				scratch = make([]byte, 0, min(writePiece, c.out.bytes+512)) // with room for a pong
 			}
 			rest = c.takeLocked(scratch)
 		}
@@ -140,7 +140,7 @@ func (c *conn) takeLocked(scratch []byte) []byte {
 	if c.pong == nil {
 		return c.out.fill(&c.srv.entries, scratch[:0])
 	}
-	pong := c.pong
+	pong := *c.pong
 	c.pong = nil
 	c.out.bytes += len(pong)
 	if c.out.count == 0 {

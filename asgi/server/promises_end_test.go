@@ -27,6 +27,7 @@ func checkS5(t *testing.T, v variant) error {
 		s := v.mountPipes(t, echoing(ends), server.Options{ShutdownWindow: 3 * time.Second})
 		peers := []*peer{s.open(), s.open(), s.open()}
 		late := s.peer()
+		synctest.Wait() // for the server's side of the handshakes
 		start := time.Now()
 		stopped := make(chan error, 1)
 		go func() { stopped <- s.stop() }()

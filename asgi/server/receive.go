@@ -235,9 +235,9 @@ type transport conn
 func (t *transport) Read(p []byte) (int, error) {
 	c := (*conn)(t)
 	n, err := 0, error(nil)
-	if len(c.early) > 0 {
-		n = copy(p, c.early)
-		if c.early = c.early[n:]; len(c.early) == 0 {
+	if c.early != nil {
+		n, _ = c.early.Read(p) // it is not empty
+		if c.early.Len() == 0 {
 			c.early = nil
 		}
 	} else {

@@ -140,7 +140,8 @@ func (c *conn) answerPing(payload string) error {
 	if c.closing || c.cut {
 		return nil
 	}
-	c.pong = append(appendHeader(make([]byte, 0, 2+len(payload)), opPong, len(payload)), payload...)
+	pong := append(appendHeader(make([]byte, 0, 2+len(payload)), opPong, len(payload)), payload...)
+	c.pong = &pong
 	c.scheduleLocked()
 	return nil
 }
