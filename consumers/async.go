@@ -36,7 +36,7 @@ func (d AsyncConsumer[S]) App() asgi.App {
 		if d.Event == nil {
 			return nil
 		}
-		return d.Event(c.state.(*S), c.ctx, c, ev)
+		return d.Event(c.state.(*S), c.context(), c, ev)
 	}
 	return t
 }

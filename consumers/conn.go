@@ -21,46 +21,40 @@ import (
 // Methods that send wait only while the connection's bounded queue is full; they obey ctx. What a handler sends is
 // written when the handler returns, or after a millisecond.
 type Conn struct {
+	// There may be very many that do nothing, so what few of them need is behind a pointer.
 	table   *table
 	state   any // *S
 	scope   *asgi.Scope
 	receive asgi.Receive
 	send    asgi.Send
-
-	layer    *layers.Layer
-	channel  string
-	capacity int
-
-	base context.Context // of Serve: ends with the server's patience
-	ctx  context.Context // of the handlers: ends with the connection. It is &life
-	life life
+	layer   *layers.Layer
+	channel string
+	life    life // the ctx of the handlers: ends with the connection
 
 	// The turn; see turn.go.
 	mu       sync.Mutex
 	wake     sync.Cond // something that somebody waits for has changed
-	mail     mailbox
-	role     role
-	busy     bool   // somebody holds the turn
-	waiting  bool   // the reader waits for the turn, and is next
-	ended    bool   // the last client event has been read
-	shut     bool   // no message is taken any more
-	running  string // the handler that holds the turn
-	reader   bool   // it runs on the goroutine that reads
-	err      error  // what the connection failed with
-	failed   bool
-	why      asgi.DisconnectError
+	mail     *mailbox  // nil until something has waited
+	running  string    // the handler that holds the turn
 	slowdown *time.Timer
-	patience *time.Timer
-
-	// What the peer has been told.
+	capacity int32 // of the channel
+	role     role
+	busy     bool // somebody holds the turn
+	waiting  bool // the reader waits for the turn, and is next
+	reader   bool // the handler runs on the goroutine that reads
+	ended    bool // the last client event has been read
+	failed   bool // a handler has ended the connection
+	shut     bool // no message is taken any more
 	accepted bool
 	refused  bool
 	greeted  bool // Connect returned nil, or accepted: Disconnect will run
-	started  bool // the response
-	complete bool // the response
 
-	body    []byte // of an HTTP request, until it is whole
-	working int    // calls of Go that have not returned
+	err      error                 // what the connection failed with
+	why      *asgi.DisconnectError // how it ended
+	patience *time.Timer
+
+	exchange *exchange // of an HTTP request
+	working  int32     // calls of Go that have not returned
 
 	turnHeld  atomic.Bool // for senders: what they send will be flushed when the turn ends
 	unflushed atomic.Bool
@@ -70,12 +64,17 @@ type Conn struct {
 
 // newConn makes the actor of one connection. Its turn is taken: nothing runs before the first client event.
 func newConn(ctx context.Context, t *table, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) *Conn {
-	c := &Conn{table: t, scope: scope, receive: receive, send: send, base: ctx, busy: true}
+	c := &Conn{table: t, scope: scope, receive: receive, send: send, life: life{base: ctx}, busy: true}
 	c.wake.L = &c.mu
-	c.life.base, c.ctx = ctx, &c.life
 	c.layer = layerOf(scope, t.alias)
+	if scope.Type() == asgi.HTTP {
+		c.exchange = new(exchange)
+	}
 	return c
 }
+
+// context is the ctx of the handlers.
+func (c *Conn) context() context.Context { return &c.life }
 
 // Scope says what the connection is.
 func (c *Conn) Scope() *asgi.Scope { return c.scope }
@@ -198,9 +197,6 @@ func (c *Conn) StartResponse(ctx context.Context, status int, header http.Header
 	if err := c.send(ctx, asgi.HTTPResponseStart{Status: status, Header: header}); err != nil {
 		return c.errorf("start response", err)
 	}
-	c.mu.Lock()
-	c.started = true
-	c.mu.Unlock()
 	return nil
 }
 
@@ -210,11 +206,11 @@ func (c *Conn) SendBody(ctx context.Context, body []byte, more bool) error {
 	if err := c.send(ctx, asgi.HTTPResponseBody{Body: body, MoreBody: more}); err != nil {
 		return c.errorf("send body", err)
 	}
-	if more {
+	if more || c.exchange == nil {
 		return nil
 	}
 	c.mu.Lock()
-	c.complete = true
+	c.exchange.complete = true
 	idle := c.running == ""
 	c.mu.Unlock()
 	if idle {
@@ -266,17 +262,17 @@ func (c *Conn) Go(work func(ctx context.Context) error) {
 }
 
 func (c *Conn) work(work func(ctx context.Context) error) {
-	err := guard(func() error { return work(c.ctx) })
+	err := guard(func() error { return work(c.context()) })
 	c.mu.Lock()
 	c.working--
-	idle := c.running == "" && c.table.protocol == asgi.HTTP && len(c.body) == 0
+	idle := c.running == "" && c.table.protocol == asgi.HTTP && len(c.exchange.body) == 0
 	c.mu.Unlock()
 	if err == nil && idle {
 		err = c.answered()
 	}
-	if err != nil && (!quiet(c.ctx, err) || errors.Is(err, ErrStop)) {
+	if err != nil && (!quiet(c.context(), err) || errors.Is(err, ErrStop)) {
 		c.fail(err)
-		c.life.end(failure(err))
+		c.life.end(*failure(err))
 	}
 }
 

@@ -12,10 +12,14 @@ type life struct {
 	base context.Context
 
 	mu    sync.Mutex
-	inner context.Context
-	stop  context.CancelCauseFunc
-	cause error // with which it was cancelled before there was an inner one
+	inner *innerLife
+	cause error // with which it was ended
 	ended bool
+}
+
+type innerLife struct {
+	context.Context
+	stop context.CancelCauseFunc
 }
 
 // end cancels the ctx with a cause. The first cause stays.
@@ -27,7 +31,7 @@ func (l *life) end(cause error) {
 	}
 	l.ended, l.cause = true, cause
 	if l.inner != nil {
-		l.stop(cause)
+		l.inner.stop(cause)
 	}
 }
 
@@ -36,9 +40,10 @@ func (l *life) made() context.Context {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.inner == nil {
-		l.inner, l.stop = context.WithCancelCause(l.base)
+		ctx, stop := context.WithCancelCause(l.base)
+		l.inner = &innerLife{ctx, stop}
 		if l.ended {
-			l.stop(l.cause)
+			l.inner.stop(l.cause)
 		}
 	}
 	return l.inner

@@ -62,7 +62,7 @@ func (c *Conn) handleQueued(m layers.Message) error {
 		c.dropUnlisted(m)
 		return nil
 	}
-	err := h(c.ctx, c, m)
+	err := h(c.context(), c, m)
 	if bad, ok := err.(*badPayload); ok {
 		c.drop(m, layers.DropInvalid, bad.error)
 		return nil
@@ -78,9 +78,9 @@ func (c *Conn) callMessage(m layers.Message) (err error) {
 			c.drop(m, layers.DropInvalid, err)
 			return nil
 		}
-		return c.send(c.ctx, ev)
+		return c.send(c.context(), ev)
 	}
-	return c.table.messages[m.Type()](c.ctx, c, m)
+	return c.table.messages[m.Type()](c.context(), c, m)
 }
 
 // offer sends the ready frame of m if there is room for it now, and reports false if it has to wait. It runs on the
@@ -110,7 +110,7 @@ func (c *Conn) sendAtOnce(ev asgi.Event) (err error) {
 
 // result ends the connection when a handler returned an error that is to end it.
 func (c *Conn) result(err error) {
-	if err != nil && (!quiet(c.ctx, err) || errors.Is(err, ErrStop)) {
+	if err != nil && (!quiet(c.context(), err) || errors.Is(err, ErrStop)) {
 		c.fail(err)
 	}
 }

@@ -37,6 +37,12 @@ type AsyncHTTPConsumer[S any] struct {
 	Logger *zap.Logger
 }
 
+// An exchange is what a connection keeps of an HTTP request.
+type exchange struct {
+	body     []byte // until it is whole
+	complete bool   // the response
+}
+
 // errUnanswered ends a request that nothing could ever answer.
 var errUnanswered = errors.New("handle returned without completing the response: call Respond, or SendBody with more false")
 
@@ -66,19 +72,19 @@ func (d AsyncHTTPConsumer[S]) App() asgi.App {
 }
 
 func (d *AsyncHTTPConsumer[S]) request(c *Conn, part asgi.HTTPRequest) error {
-	if len(c.body)+len(part.Body) > d.MaxBody {
+	if len(c.exchange.body)+len(part.Body) > d.MaxBody {
 		return asgi.Deny{Status: http.StatusRequestEntityTooLarge}
 	}
-	c.body = append(c.body, part.Body...)
+	c.exchange.body = append(c.exchange.body, part.Body...)
 	if part.MoreBody {
 		return nil
 	}
-	body := c.body
-	c.body = nil
+	body := c.exchange.body
+	c.exchange.body = nil
 	if d.Handle == nil {
-		return c.Respond(c.ctx, http.StatusNoContent, nil, nil)
+		return c.Respond(c.context(), http.StatusNoContent, nil, nil)
 	}
-	if err := d.Handle(c.state.(*S), c.ctx, c, body); err != nil {
+	if err := d.Handle(c.state.(*S), c.context(), c, body); err != nil {
 		return err
 	}
 	return c.answered()
@@ -88,7 +94,7 @@ func (d *AsyncHTTPConsumer[S]) request(c *Conn, part asgi.HTTPRequest) error {
 func (c *Conn) answered() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.complete || c.working > 0 || len(c.table.messages) > 0 {
+	if c.exchange.complete || c.working > 0 || len(c.table.messages) > 0 {
 		return nil
 	}
 	return c.errorf("answer", errUnanswered)

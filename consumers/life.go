@@ -35,24 +35,24 @@ func (c *Conn) open() error {
 	if c.layer == nil {
 		return nil
 	}
-	channel, err := c.layer.Listen(c.ctx, (*inbox)(c))
+	channel, err := c.layer.Listen(c.context(), (*inbox)(c))
 	if err != nil {
 		return c.errorf("open a channel", err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.channel, c.capacity = channel, c.layer.Capacity(channel)
+	c.channel, c.capacity = channel, int32(c.layer.Capacity(channel))
 	return nil
 }
 
 // next reads one event. With the last one it says how the connection ended; tables of one protocol hear of that from
 // their Disconnect hook, so they get no event then.
 func (c *Conn) next() (asgi.Event, *asgi.DisconnectError) {
-	ctx := c.ctx
+	ctx := c.context()
 	if c.table.protocol == asgi.WebSocket {
 		// The server's own ctx lets it read on this goroutine; what ends the connection sends a close, and the
 		// server answers that with the last event.
-		ctx = c.base
+		ctx = c.life.base
 	}
 	ev, err := c.receive(ctx)
 	if err != nil {
@@ -93,10 +93,10 @@ func (c *Conn) closed(why asgi.DisconnectError) {
 	if c.ended {
 		return
 	}
-	c.ended, c.why = true, why
+	c.ended, c.why = true, &why
 	c.wake.Broadcast()
 	switch {
-	case c.complete: // the handler may have something to do after its response
+	case c.exchange != nil && c.exchange.complete: // the handler may have something to do after its response
 		return
 	case why.By == asgi.ByNetwork || c.scope.Type() != asgi.WebSocket:
 		c.cancelNow(why)
@@ -139,7 +139,7 @@ func (c *Conn) fail(err error) {
 	if !c.ended {
 		c.why = failure(err)
 	}
-	why, tell := c.why, c.scope.Type() == asgi.WebSocket && !c.ended
+	why, tell := *c.why, c.scope.Type() == asgi.WebSocket && !c.ended
 	var chosen asgi.CloseError
 	if !c.accepted { // Serve's error is the answer, unless the handler chose a code
 		tell = tell && !c.refused && (errors.Is(err, ErrStop) || errors.As(err, &chosen))
@@ -168,15 +168,15 @@ func (c *Conn) tell(why asgi.DisconnectError) {
 }
 
 // failure is the end that an error makes.
-func failure(err error) asgi.DisconnectError {
+func failure(err error) *asgi.DisconnectError {
 	var chosen asgi.CloseError
 	switch {
 	case errors.As(err, &chosen):
-		return asgi.DisconnectError{Code: chosen.Code, Reason: chosen.Reason, By: asgi.ByApp}
+		return &asgi.DisconnectError{Code: chosen.Code, Reason: chosen.Reason, By: asgi.ByApp}
 	case errors.Is(err, ErrStop):
-		return asgi.DisconnectError{Code: 1000, By: asgi.ByApp}
+		return &asgi.DisconnectError{Code: 1000, By: asgi.ByApp}
 	}
-	return asgi.DisconnectError{Code: 1011, By: asgi.ByApp}
+	return &asgi.DisconnectError{Code: 1011, By: asgi.ByApp}
 }
 
 // over reports whether nothing is left to read for.
@@ -190,22 +190,22 @@ func (c *Conn) over() bool {
 // waits for everything that the connection started.
 func (c *Conn) finish() error {
 	c.mu.Lock()
-	for c.busy || c.mail.client.n > 0 && !c.failed {
+	for c.busy || c.mail.events() > 0 && !c.failed {
 		c.wake.Wait()
 	}
-	c.busy, c.shut, c.mail = true, true, mailbox{}
-	why, greeted := c.why, c.greeted
+	c.busy, c.shut, c.mail = true, true, nil
+	why, greeted := *c.why, c.greeted
 	c.wake.Broadcast()
 	c.mu.Unlock()
 
 	c.life.end(why)
 	c.stopTimers()
 	c.flush()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.base), disconnectTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.life.base), disconnectTime)
 	defer cancel()
 	var err error
 	if greeted && c.table.end != nil {
-		if err = guard(func() error { return c.table.end(ctx, c, why) }); quiet(c.ctx, err) {
+		if err = guard(func() error { return c.table.end(ctx, c, why) }); quiet(c.context(), err) {
 			err = nil
 		} else {
 			err = fmt.Errorf("consumers: %s: disconnect: %w", c.table.name, err)

@@ -54,7 +54,7 @@ func (r *ring[T]) pop() (v T) {
 	return v
 }
 
-// A mailbox holds what waits for the turn, in two lanes. Its owner's lock guards it.
+// A mailbox holds what waits for the turn, in two lanes. Its owner's lock guards it. A nil one is empty.
 type mailbox struct {
 	client      ring[asgi.Event]
 	layer       ring[layers.Message]
@@ -62,9 +62,25 @@ type mailbox struct {
 	layerBytes  int
 }
 
+// events is the number of client events that wait.
+func (b *mailbox) events() int {
+	if b == nil {
+		return 0
+	}
+	return b.client.n
+}
+
+// messages is the number of layer messages that wait.
+func (b *mailbox) messages() int {
+	if b == nil {
+		return 0
+	}
+	return b.layer.n
+}
+
 // roomForEvent reports whether the client lane takes an event of size bytes now.
 func (b *mailbox) roomForEvent(size int) bool {
-	return b.client.n == 0 || b.client.n < clientEvents && b.clientBytes+size <= clientBytes
+	return b.events() == 0 || b.client.n < clientEvents && b.clientBytes+size <= clientBytes
 }
 
 func (b *mailbox) pushEvent(ev asgi.Event) {

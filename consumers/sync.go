@@ -138,7 +138,7 @@ func (s *SyncConn) async() *Conn { return (*Conn)(s) }
 
 // do runs one operation. It outlasts the connection's ctx, because blocking handlers do, too.
 func (s *SyncConn) do(op func(ctx context.Context, c *Conn) error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.base), syncTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.life.base), syncTime)
 	defer cancel()
 	return op(ctx, s.async())
 }

@@ -84,9 +84,9 @@ func (c *Conn) release() {
 	c.turnHeld.Store(false)
 	over := c.ended || c.failed
 	switch {
-	case c.role == alone && !c.waiting && !over && c.mail.layer.n > 0:
+	case c.role == alone && !c.waiting && !over && c.mail.messages() > 0:
 		c.startHandling()
-	case c.waiting || over || c.mail.client.n > 0 || c.mail.layer.n > 0:
+	case c.waiting || over || c.mail.events() > 0 || c.mail.messages() > 0:
 		c.wake.Broadcast()
 	}
 }
@@ -106,7 +106,7 @@ func (c *Conn) handleMessages() {
 			c.mu.Unlock()
 			c.handleAll()
 			return
-		case c.waiting || c.mail.layer.n == 0 || c.ended || c.failed:
+		case c.waiting || c.mail.messages() == 0 || c.ended || c.failed:
 			c.release()
 			c.mu.Unlock()
 			c.flush()
@@ -151,7 +151,7 @@ func (c *Conn) handleAll() {
 
 // waits says what there is to handle. The lock is held.
 func (c *Conn) waits() (event, message bool) {
-	return c.mail.client.n > 0 && !c.failed, c.mail.layer.n > 0 && !c.failed && !c.ended
+	return c.mail.events() > 0 && !c.failed, c.mail.messages() > 0 && !c.failed && !c.ended
 }
 
 // awaitWork releases the turn and takes it again when there is something to handle. It reports false, without the
@@ -199,8 +199,16 @@ func (c *Conn) enqueue(ev asgi.Event) {
 	if c.failed || c.shut {
 		return
 	}
-	c.mail.pushEvent(ev)
+	c.box().pushEvent(ev)
 	c.wake.Broadcast()
+}
+
+// box is the mailbox, made when first something has to wait. The lock is held.
+func (c *Conn) box() *mailbox {
+	if c.mail == nil {
+		c.mail = new(mailbox)
+	}
+	return c.mail
 }
 
 // An inbox is a Conn as the layer sees it.
@@ -220,19 +228,19 @@ func (b *inbox) Deliver(m layers.Message) error {
 	if c.shut || c.ended || c.failed || c.refused {
 		return layers.ErrNoChannel
 	}
-	if listed && !c.busy && !c.waiting && c.mail.layer.n == 0 && c.mail.client.n == 0 {
+	if listed && !c.busy && !c.waiting && c.mail.messages() == 0 && c.mail.events() == 0 {
 		c.busy = true
 		c.mu.Unlock()
 		done := c.offer(ready, m)
 		c.mu.Lock()
-		if !done && !c.mail.pushMessage(m, c.capacity) {
+		if !done && !c.box().pushMessage(m, int(c.capacity)) {
 			c.release()
 			return layers.ErrChannelFull
 		}
 		c.release()
 		return nil
 	}
-	if !c.mail.pushMessage(m, c.capacity) {
+	if !c.box().pushMessage(m, int(c.capacity)) {
 		return layers.ErrChannelFull
 	}
 	switch {
@@ -249,7 +257,9 @@ func (b *inbox) Deliver(m layers.Message) error {
 func (b *inbox) Flush() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.mail.layer, b.mail.layerBytes = ring[layers.Message]{}, 0
+	if b.mail != nil {
+		b.mail.layer, b.mail.layerBytes = ring[layers.Message]{}, 0
+	}
 }
 
 // begin notes that a handler is about to run, and whether on the goroutine that reads. The lock is held.
@@ -277,7 +287,7 @@ func (c *Conn) end(err error) {
 		c.slowdown.Stop()
 	}
 	c.running = ""
-	complete := c.complete && !c.ended
+	complete := c.exchange != nil && c.exchange.complete && !c.ended
 	c.mu.Unlock()
 	if complete {
 		c.closed(asgi.DisconnectError{By: asgi.ByApp})

@@ -64,12 +64,12 @@ func (d AsyncWebsocketConsumer[S]) App() asgi.App {
 
 func (d *AsyncWebsocketConsumer[S]) connect(c *Conn) error {
 	for _, group := range d.Groups {
-		if err := c.GroupAdd(c.ctx, group); err != nil {
+		if err := c.GroupAdd(c.context(), group); err != nil {
 			return c.errorf("join its Groups", err)
 		}
 	}
 	if d.Connect != nil {
-		if err := d.Connect(c.state.(*S), c.ctx, c); err != nil {
+		if err := d.Connect(c.state.(*S), c.context(), c); err != nil {
 			return err
 		}
 	}
@@ -85,18 +85,18 @@ func (c *Conn) greet() error {
 	if answered {
 		return nil
 	}
-	return c.accept(c.base, asgi.WebSocketAccept{})
+	return c.accept(c.life.base, asgi.WebSocketAccept{})
 }
 
 func (d *AsyncWebsocketConsumer[S]) receive(c *Conn, f asgi.Frame) error {
 	s := c.state.(*S)
 	switch {
 	case f.Binary && d.Binary != nil:
-		return d.Binary(s, c.ctx, c, f.Data)
+		return d.Binary(s, c.context(), c, f.Data)
 	case !f.Binary && d.Text != nil:
-		return d.Text(s, c.ctx, c, string(f.Data))
+		return d.Text(s, c.context(), c, string(f.Data))
 	case d.Frame != nil:
-		return d.Frame(s, c.ctx, c, f)
+		return d.Frame(s, c.context(), c, f)
 	case f.Binary && d.Text != nil:
 		return asgi.CloseError{Code: 1003, Reason: "text messages only"}
 	case !f.Binary && d.Binary != nil:
