@@ -16,8 +16,12 @@ import (
 // handler returns is no such error: it goes to the Logger, as in production.
 func (s *Site) Work(w consumers.Worker) (stop func() error) {
 	s.t.Helper()
-	set(&w.Layer, s.options.Layer)
-	set(&w.Logger, s.options.Logger)
+	if w.Layer == nil {
+		w.Layer = s.options.Layer
+	}
+	if w.Logger == nil {
+		w.Logger = s.options.Logger
+	}
 	if w.App == nil {
 		w.App = s.app
 	}
