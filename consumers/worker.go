@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -82,6 +83,11 @@ func (w *Worker) check() error {
 		return errors.New("consumers: worker: Channels is empty: name the channels to serve")
 	case w.Concurrency < 0:
 		return fmt.Errorf("consumers: worker: Concurrency is %d: give the number of messages of one channel to handle at once", w.Concurrency)
+	}
+	for _, channel := range w.Channels {
+		if strings.Contains(channel, "!") {
+			return fmt.Errorf("consumers: worker: channel %q belongs to one connection: give queues a name without %q", channel, "!")
+		}
 	}
 	return nil
 }
@@ -168,6 +174,9 @@ type source struct {
 }
 
 func (s *source) receive(ctx context.Context) (asgi.Event, error) {
+	if s.taking.Err() != nil { // AfterFunc would come too late
+		return nil, fmt.Errorf("consumers: worker: %w: it stops", asgi.ErrClosed)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(s.taking, func() { cancel(asgi.ErrClosed) })()
