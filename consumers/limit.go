@@ -25,9 +25,13 @@ func (l *Limit) run(ctx context.Context, f func() error) error {
 		return f()
 	}
 	select {
-	case l.slots <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	case l.slots <- struct{}{}: // first, so that the end of ctx does not keep a handler from a free slot
+	default:
+		select {
+		case l.slots <- struct{}{}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 	defer func() { <-l.slots }()
 	return f()

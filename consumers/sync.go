@@ -25,11 +25,18 @@ type SyncConsumer[S any] struct {
 
 // App compiles the declaration. It panics where it cannot be meant.
 func (d SyncConsumer[S]) App() asgi.App {
-	return AsyncConsumer[S]{
-		New: d.New, Layer: d.Layer, Logger: d.Logger,
-		Event:    async1(d.Limit, d.Event),
-		Messages: limited(d.Limit, d.Messages),
-	}.App()
+	a := AsyncConsumer[S]{New: d.New, Layer: d.Layer, Logger: d.Logger, Messages: limited(d.Limit, d.Messages)}
+	if d.Event != nil {
+		a.Event = func(s *S, ctx context.Context, c *Conn, ev asgi.Event) error {
+			limit := d.Limit
+			switch ev.(type) {
+			case asgi.WebSocketDisconnect, asgi.HTTPDisconnect:
+				limit = nil // as for the Disconnect hook of other tables
+			}
+			return limit.run(ctx, func() error { return d.Event(s, blocking(c), ev) })
+		}
+	}
+	return a.App()
 }
 
 // SyncWebsocketConsumer is [AsyncWebsocketConsumer] for blocking handlers: they get no ctx, and run to their end
