@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -278,6 +279,7 @@ func TestAppResults(t *testing.T) {
 		{"panic", func() error { panic("no database") }, 1011, "", 1},
 		{"CloseError", func() error { return fmt.Errorf("chat: %w", asgi.CloseError{Code: 4003, Reason: "banned"}) }, 4003, "banned", 0},
 		{"CloseError with a code that is not for applications", func() error { return asgi.CloseError{Code: 1006} }, 1011, "", 1},
+		{"Goexit", func() error { runtime.Goexit(); return nil }, 1011, "", 1},
 		{"ErrClosed", func() error { return fmt.Errorf("send: %w", asgi.ErrClosed) }, 1000, "", 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -72,8 +72,12 @@ type conn struct {
 // run serves the connection on a goroutine of its own.
 func (c *conn) run(scope *asgi.Scope) {
 	defer c.srv.leave(c)
-	c.conclude(c.call(scope))
+	err := errGoexit
+	defer func() { c.conclude(err) }() // also when the application calls runtime.Goexit, as a test's FailNow does
+	err = c.call(scope)
 }
+
+var errGoexit = errors.New("the application ended its goroutine: return from Serve instead")
 
 // finish records who ended the connection. The first one to say so is right.
 func (c *conn) finish(d asgi.DisconnectError) {
@@ -110,19 +114,31 @@ func (c *conn) lose(d asgi.DisconnectError, reset bool) {
 	c.mu.Lock()
 	c.finishLocked(d)
 	end := *c.end
-	first := !c.cut
+	first := !c.cut && c.net != nil
 	c.cut = true
 	c.out.drop(&c.srv.entries)
 	c.pong = nil
 	c.wakeLocked()
 	c.mu.Unlock()
-	if first && c.net != nil {
-		if tcp, ok := c.net.(*net.TCPConn); ok && reset {
-			tcp.SetLinger(0)
-		}
-		c.net.Close()
+	if first {
+		closeSocket(c.net, reset)
 	}
 	c.cancel(end)
+}
+
+// closeSocket closes a connection, with reset also the one below TLS first: saying goodbye there would wait for the peer.
+func closeSocket(nc net.Conn, reset bool) {
+	below := nc
+	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		below = t.NetConn()
+	}
+	if reset {
+		if tcp, ok := below.(*net.TCPConn); ok {
+			tcp.SetLinger(0)
+		}
+		below.Close()
+	}
+	nc.Close()
 }
 
 // close queues a close frame, unless there was one, and records the end. The peer has lingerTime to answer.

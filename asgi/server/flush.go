@@ -34,32 +34,32 @@ func (c *conn) scheduleLocked() {
 
 // flush writes what waits on the caller's goroutine, without blocking.
 func (c *conn) flush() {
-	c.mu.Lock()
-	if !c.startWriteLocked() {
-		c.mu.Unlock()
+	if !c.startWrite() {
 		return
 	}
-	c.mu.Unlock()
 	w := c.srv.writers.get()
 	c.write(w)
 	c.srv.writers.put(w)
 }
 
-// startWriteLocked claims the writer's role if there is something to write and nobody has it.
-func (c *conn) startWriteLocked() bool {
-	if c.writing || c.cut {
+// startWrite claims the writer's role if there is something to write, nobody has the role, and it can be done without blocking.
+func (c *conn) startWrite() bool {
+	c.mu.Lock()
+	c.queued = false
+	switch {
+	case c.writing || c.cut:
+	case !c.waitingLocked():
+		c.unlockDone()
 		return false
-	}
-	if !c.waitingLocked() {
-		c.doneLocked()
-		return false
-	}
-	if c.raw == nil {
+	case c.raw == nil:
 		c.scheduleLocked()
-		return false
+	default:
+		c.writing = true
+		c.mu.Unlock()
+		return true
 	}
-	c.writing = true
-	return true
+	c.mu.Unlock()
+	return false
 }
 
 // write has the writer's role. It writes until nothing waits, and hands a socket that takes no more to a goroutine.
@@ -90,8 +90,7 @@ func (c *conn) write(w *writer) {
 	}
 	c.writing = false
 	c.scheduleLocked()
-	c.doneLocked()
-	c.mu.Unlock()
+	c.unlockDone()
 }
 
 // writePiece is what has to leave within one WriteTimeout.
@@ -131,8 +130,7 @@ func (c *conn) writeBlocking(rest []byte) {
 		c.net.SetWriteDeadline(time.Time{})
 	}
 	c.writing = false
-	c.doneLocked()
-	c.mu.Unlock()
+	c.unlockDone()
 }
 
 // takeLocked takes bytes to write next.
@@ -149,11 +147,13 @@ func (c *conn) takeLocked(scratch []byte) []byte {
 	return c.out.fill(&c.srv.entries, append(scratch[:0], pong...))
 }
 
-// doneLocked is called when a writer has found nothing more to do.
-func (c *conn) doneLocked() {
+// unlockDone unlocks mu when a writer has found nothing more to do. If no more is to come, it closes the socket.
+func (c *conn) unlockDone() {
 	c.wakeLocked()
-	if c.hangUp && !c.cut && !c.writing && !c.waitingLocked() {
-		c.cut = true
+	over := c.hangUp && !c.cut && !c.writing && !c.waitingLocked()
+	c.cut = c.cut || over
+	c.mu.Unlock()
+	if over {
 		c.net.Close()
 	}
 }

@@ -60,11 +60,7 @@ func (f *flushers) work() {
 		f.mu.Unlock()
 		for i, c := range mine[:n] {
 			mine[i] = nil
-			c.mu.Lock()
-			c.queued = false
-			start := c.startWriteLocked()
-			c.mu.Unlock()
-			if start {
+			if c.startWrite() {
 				c.write(w)
 			}
 		}

@@ -180,6 +180,9 @@ func (c *conn) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.As(err, &end) && !errors.As(err, &deny) {
 		err = asgi.Deny{Status: http.StatusServiceUnavailable, Body: []byte("Service Unavailable\n")}
 	}
+	if errors.As(err, &deny) {
+		c.srv.log.Info("websocket: refused", zap.String("path", c.path), zap.Error(err))
+	}
 	c.respond(w, r, func(context.Context, *asgi.Scope, asgi.Receive, asgi.Send) error { return err })
 }
 

@@ -47,7 +47,7 @@ func (s *Server) startLifespan(ctx context.Context) (*lifespan, error) {
 	l.cancel = cancel
 	scope := asgi.LoggerKey.With(asgi.NewScope(asgi.Fields{Type: asgi.Lifespan, State: map[string]any{}}), s.log)
 	l.events <- asgi.LifespanStartup{}
-	go l.run(own, s.app, scope)
+	go l.run(own, s.app, scope) // ends with own; awaitEnd and stop wait for it
 	var err error
 	select {
 	case err = <-l.started:

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"log"
 	"os"
 	"time"
 
@@ -16,6 +17,15 @@ func defaultLogger() *zap.Logger {
 	enc := zap.NewDevelopmentEncoderConfig()
 	core := zapcore.NewCore(zapcore.NewConsoleEncoder(enc), zapcore.Lock(os.Stderr), zap.WarnLevel)
 	return zap.New(zapcore.NewSamplerWithOptions(core, time.Second, 10, 100))
+}
+
+// errorLog takes what net/http has to say: failed TLS handshakes, and such.
+func (s *Server) errorLog() *log.Logger {
+	l, err := zap.NewStdLogAt(s.log, zap.WarnLevel)
+	if err != nil {
+		return zap.NewStdLog(s.log) // the level is a known one, so this is never used
+	}
+	return l
 }
 
 // failure is what a line about a failed application says, with the stack if it was a panic.

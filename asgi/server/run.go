@@ -56,44 +56,51 @@ func (s *Server) serveRequests(ctx context.Context, listen func() (net.Listener,
 	if err != nil {
 		return err
 	}
+	requests, tell := context.WithCancelCause(context.Background())
+	defer tell(nil)
 	hs := &http.Server{
 		ReadHeaderTimeout: s.opts.HeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          zap.NewStdLog(s.log),
+		ErrorLog:          s.errorLog(),
+		BaseContext:       func(net.Listener) context.Context { return requests },
 	}
 	hs.Handler = s.direct(hs)
 	failed := make(chan error, 1)
-	go func() { failed <- hs.Serve(ln) }()
+	go func() { failed <- hs.Serve(ln) }() // ends with the listener or hs; received below
 	s.log.Info("serving", zap.Stringer("address", ln.Addr()))
 	select {
 	case err = <-failed:
-		return errors.Join(fmt.Errorf("asgi/server: serve: %w", err), s.shutdownAll(context.WithoutCancel(ctx), hs))
+		return errors.Join(fmt.Errorf("asgi/server: serve: %w", err), s.shutdownAll(hs, tell))
 	case <-ctx.Done():
-		err = s.shutdownAll(context.WithoutCancel(ctx), hs)
+		err = s.shutdownAll(hs, tell)
 		<-failed // Shutdown has ended it
 		return err
 	}
 }
 
 // shutdownAll stops accepting, then ends requests and sockets side by side.
-func (s *Server) shutdownAll(ctx context.Context, hs *http.Server) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+func (s *Server) shutdownAll(hs *http.Server, tell context.CancelCauseFunc) error {
 	web := make(chan error, 1)
-	go func() {
-		limit, stop := ctx, context.CancelFunc(func() {})
-		if d := s.opts.AppCloseTimeout; d > 0 {
-			limit, stop = context.WithTimeout(ctx, d+s.opts.ShutdownWindow)
-		}
-		defer stop()
-		err := hs.Shutdown(limit)
-		if err != nil {
-			hs.Close()
-			err = fmt.Errorf("asgi/server: shutdown: some HTTP requests did not end: %w", err)
-		}
-		web <- err
-	}()
-	err := s.Shutdown(ctx)
+	go func() { web <- s.shutdownHTTP(hs, tell) }() // bounded; received below
+	err := s.Shutdown(context.Background())
 	return errors.Join(err, <-web)
+}
+
+// shutdownHTTP gives requests as long as sockets have: then their ctx ends, and after AppCloseTimeout they are cut.
+func (s *Server) shutdownHTTP(hs *http.Server, tell context.CancelCauseFunc) error {
+	grace := s.opts.ShutdownWindow + lingerTime
+	told := time.AfterFunc(grace, func() { tell(shutdownEnd) })
+	defer told.Stop()
+	ctx := context.Background()
+	if limit := s.opts.AppCloseTimeout; limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, grace+limit)
+		defer cancel()
+	}
+	if err := hs.Shutdown(ctx); err != nil {
+		hs.Close()
+		return fmt.Errorf("asgi/server: shutdown: some HTTP requests did not end: %w", err)
+	}
+	return nil
 }

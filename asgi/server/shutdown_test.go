@@ -108,26 +108,38 @@ func TestShutdownCountsTheDeaf(t *testing.T) {
 	})
 }
 
-// Serve ends a request that goes on for ever, and says so.
+// Serve tells a request that goes on for ever why it must end, and cuts one that does not listen.
 func TestServeEndsRequests(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := variant{}.serve(t, asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, _ asgi.Receive, send asgi.Send) error {
-			if scope.Type() != asgi.HTTP {
-				return errors.ErrUnsupported
+	for _, listens := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			released, causes := make(chan struct{}), make(chan error, 1)
+			s := variant{}.serve(t, asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, _ asgi.Receive, send asgi.Send) error {
+				if scope.Type() != asgi.HTTP {
+					return errors.ErrUnsupported
+				}
+				<-ctx.Done()
+				causes <- context.Cause(ctx)
+				if !listens {
+					<-released
+				}
+				return context.Cause(ctx)
+			}), server.Options{})
+			p := s.peer()
+			p.Write([]byte("GET / HTTP/1.1\r\nHost: example.org\r\n\r\n"))
+			synctest.Wait()
+			start := time.Now()
+			err := s.stop()
+			if listens != (err == nil) || err != nil && !strings.Contains(err.Error(), "HTTP requests did not end") {
+				t.Errorf("Serve returned %v", err)
 			}
-			<-ctx.Done()
-			return context.Cause(ctx)
-		}), server.Options{})
-		p := s.peer()
-		p.Write([]byte("GET / HTTP/1.1\r\nHost: example.org\r\n\r\n"))
-		synctest.Wait()
-		start := time.Now()
-		if err := s.stop(); err == nil || !strings.Contains(err.Error(), "HTTP requests did not end") {
-			t.Errorf("Serve returned %v", err)
-		}
-		if err := takes(start, 10*time.Second); err != nil {
-			t.Error(err)
-		}
-		synctest.Wait()
-	})
+			if took := time.Since(start); listens && took > 6*time.Second || !listens && took != 15*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			var cause asgi.DisconnectError
+			if err := <-causes; !errors.As(err, &cause) {
+				t.Errorf("ctx ended with %v", err)
+			}
+			close(released)
+		})
+	}
 }
