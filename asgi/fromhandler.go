@@ -44,7 +44,7 @@ func FromHandler(h http.Handler) App {
 		if err != nil {
 			return err
 		}
-		w := newResponseWriter(ctx, scope, send)
+		w := newResponseWriter(ctx, scope, send, acceptsTrailers(r.Header))
 		if err := run(h, w, r); err != nil {
 			return err
 		}
@@ -102,7 +102,7 @@ func newRequest(ctx context.Context, scope *Scope, body *eventBody) (*http.Reque
 		Method:     scope.Method(),
 		URL:        requestURL(scope),
 		Proto:      "HTTP/" + scope.HTTPVersion(),
-		Header:     scope.Header().Clone(),
+		Header:     scope.Header(), // a map of its own
 		Host:       scope.Host(),
 		RemoteAddr: scope.Client(),
 		RequestURI: (&url.URL{Path: scope.Path(), RawPath: scope.RawPath()}).EscapedPath(),

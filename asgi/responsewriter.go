@@ -32,14 +32,14 @@ type responseWriter struct {
 	err       error // the first that send returned
 }
 
-func newResponseWriter(ctx context.Context, scope *Scope, send Send) *responseWriter {
+func newResponseWriter(ctx context.Context, scope *Scope, send Send, te bool) *responseWriter {
 	_, hints := scope.Extension("http.response.early_hint")
 	_, trailers := scope.Extension("http.response.trailers")
 	return &responseWriter{
 		ctx:      ctx,
 		send:     send,
 		hints:    hints,
-		trailers: trailers && acceptsTrailers(scope.Header()),
+		trailers: trailers && te,
 		head:     scope.Method() == http.MethodHead,
 		header:   http.Header{},
 	}

@@ -71,10 +71,14 @@ type description struct {
 	header []string
 }
 
-// fields are those of s, but for the header.
+// noFields are those of the zero Scope. A variable, because new(Fields) would take its 300 bytes on the stack of every
+// caller of every getter.
+var noFields Fields
+
+// fields are those of s, but for the header. They are never written to.
 func (s *Scope) fields() *Fields {
 	if s.shared == nil {
-		return new(Fields)
+		return &noFields
 	}
 	return &s.shared.fields
 }
