@@ -15,6 +15,8 @@
 //		return send(ctx, asgi.HTTPResponseBody{Body: []byte("hello\n")})
 //	})
 //
+// [Handler] serves any App for HTTP on net/http, and [FromHandler] makes an App of any [http.Handler].
+//
 // Routers, middleware and consumers are all Apps, so they nest in any order: [Wrap] puts [Middleware] around an
 // App, and a middleware usually replaces one of the three arguments and hands on the others.
 //

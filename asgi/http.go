@@ -29,14 +29,16 @@ type HTTPResponseBody struct {
 	MoreBody bool
 }
 
-// HTTPResponseTrailers (sent) follows a body whose start announced trailers. Extension "http.response.trailers".
+// HTTPResponseTrailers (sent) follows a body whose start announced trailers; the last one has MoreTrailers false and
+// completes the response. It reaches only a client that asked for trailers with "TE: trailers". Extension
+// "http.response.trailers".
 type HTTPResponseTrailers struct {
 	Header       http.Header
 	MoreTrailers bool
 }
 
-// HTTPResponseEarlyHint (sent, before the response starts) is a 103 response with Link headers; it may be sent more
-// than once. Extension "http.response.early_hint".
+// HTTPResponseEarlyHint (sent, before the first part of the body) is a 103 response with Link headers; it may be sent
+// more than once. Extension "http.response.early_hint".
 type HTTPResponseEarlyHint struct {
 	Links []string // such as `</style.css>; rel=preload; as=style`
 }
