@@ -38,13 +38,16 @@ type Conn struct {
 	running  string    // the handler that holds the turn
 	slowdown *time.Timer
 	capacity int32 // of the channel
-	role     role
-	busy     bool // somebody holds the turn
-	waiting  bool // the reader waits for the turn, and is next
-	reader   bool // the handler runs on the goroutine that reads
-	ended    bool // the last client event has been read
-	failed   bool // a handler has ended the connection
-	shut     bool // no message is taken any more
+	busy     bool  // somebody holds the turn
+	waiting  bool  // the reader waits for the turn, and is next
+	long     bool  // its holder has had a handler that took long
+	reader   bool  // the handler that runs does so on the goroutine that reads
+	relieved bool  // did, until it took long; another one reads now
+	parked   bool  // the goroutine of Serve waits to read again
+	passed   bool  // and shall
+	ended    bool  // the last client event has been read
+	failed   bool  // a handler has ended the connection
+	shut     bool  // no message is taken any more
 	accepted bool
 	refused  bool
 	greeted  bool // Connect returned nil, or accepted: Disconnect will run

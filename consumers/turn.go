@@ -11,120 +11,126 @@ import (
 // it has sent is written without waiting for its return.
 const handlerTime = time.Millisecond
 
-// A role says which goroutines a connection has. It begins with one and never goes back.
-type role uint8
+// Two things are passed around. The turn belongs to whoever runs a handler; the reading to whoever calls receive. They
+// start together on the goroutine of Serve, and stay there as long as handlers are quick: nothing is handed over then.
+//
+// When a handler that runs on the reading goroutine takes long, the reading passes to another: to the goroutine of Serve
+// if that is parked, else to a new one. The one that lost it finishes what waits for the turn; then it parks, if it is
+// that of Serve, or ends. A layer message that needs a handler while nobody has the turn is handled by a goroutine
+// started on demand.
 
-const (
-	// alone: the goroutine of Serve reads, and takes the turn for what it reads. A layer message that needs a handler
-	// while it waits for the client is handled by a goroutine started on demand.
-	alone role = iota
-	// readBeside: a handler of a client event took long; another goroutine reads, that of Serve handles everything.
-	readBeside
-	// handleBeside: a handler of a layer message took long; its goroutine handles everything, that of Serve reads.
-	handleBeside
-)
-
-// loop reads and handles until the connection has ended. It begins with the turn.
+// loop is what the goroutine of Serve does until the connection has ended. It begins with the turn and the reading.
 func (c *Conn) loop() {
-	for held := true; ; held = false {
+	c.read(true)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for !c.ended && !c.failed {
+		if !c.passed {
+			c.parked = true
+			c.wake.Wait()
+			c.parked = false
+			continue
+		}
+		c.passed = false
+		c.mu.Unlock()
+		c.read(false)
+		c.mu.Lock()
+	}
+}
+
+// read reads, and handles what it reads if it gets the turn, until the connection has ended or another goroutine reads.
+// held says that it has the turn already.
+func (c *Conn) read(held bool) {
+	for ; ; held = false {
 		ev, why := c.next()
+		lost := false
 		switch {
 		case ev == nil && held:
 			c.leave()
 		case ev != nil && c.enter(ev, held):
 			c.handleEvent(ev)
-			if c.leave() {
-				c.handleAll()
-				return
-			}
-		} // else it is queued: somebody else handles
+			lost = c.leave()
+		} // else it is queued: who has the turn will handle it
 		if why != nil {
 			c.closed(*why)
 		}
-		if c.over() {
+		if lost || c.over() {
 			return
 		}
 	}
 }
 
-// enter takes the turn for the reader, which waits for at most one layer message. When meanwhile another goroutine has
-// become the one that handles, it queues ev and reports false. held says that the reader has the turn already.
+// enter takes the turn for the reader. It waits while a quick handler runs, for at most one layer message, and while the
+// client lane is full: that stops the reader, and TCP then slows the client. It reports false when the event has been
+// queued behind a handler that takes long, or when nobody will handle it any more.
 func (c *Conn) enter(ev asgi.Event, held bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for !held && c.busy && c.role == alone {
+	for size := eventSize(ev); ; {
+		switch {
+		case held || !c.busy:
+			c.busy = true
+			c.begin(ev.EventType(), true)
+			return true
+		case c.failed || c.shut:
+			return false
+		case c.long && c.mail.roomForEvent(size):
+			c.box().pushEvent(ev)
+			return false
+		}
 		c.waiting = true
 		c.wake.Wait()
+		c.waiting = false
 	}
-	c.waiting = false
-	if c.role != alone {
-		c.enqueue(ev)
-		return false
-	}
-	c.busy = true
-	c.begin(ev.EventType(), true)
-	return true
 }
 
-// leave releases the turn that the goroutine of Serve held. It reports true, and keeps the turn, when a reader has
-// been started beside it.
-func (c *Conn) leave() bool {
+// leave ends the turn of a goroutine that reads. It reports true if another has taken the reading over meanwhile.
+func (c *Conn) leave() (lost bool) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.role == readBeside {
-		return true
+	if lost = c.relieved; lost {
+		c.relieved = false
+		c.drain()
 	}
 	c.release()
-	return false
+	c.mu.Unlock()
+	if lost {
+		c.flush()
+	}
+	return lost
 }
 
-// release gives the turn to whoever is next. The lock is held.
+// release gives the turn up. The lock is held.
 func (c *Conn) release() {
-	c.busy = false
+	c.busy, c.long = false, false
 	c.turnHeld.Store(false)
 	over := c.ended || c.failed
 	switch {
-	case c.role == alone && !c.waiting && !over && c.mail.messages() > 0:
-		c.startHandling()
-	case c.waiting || over || c.mail.events() > 0 || c.mail.messages() > 0:
+	case c.waiting || over:
 		c.wake.Broadcast()
+	case c.mail.messages() > 0:
+		c.startHandling()
 	}
 }
 
-// startHandling gives the turn to a goroutine on demand. The lock is held, the turn free.
+// startHandling gives the turn to a goroutine on demand, for the layer messages that wait. The lock is held, the turn
+// free.
 func (c *Conn) startHandling() {
 	c.busy = true
-	c.helpers.Go(c.handleMessages)
-}
-
-// handleMessages holds the turn for the layer messages that wait, one at a time while the reader waits, too.
-func (c *Conn) handleMessages() {
-	for {
+	c.helpers.Go(func() {
 		c.mu.Lock()
-		switch {
-		case c.role != alone:
-			c.mu.Unlock()
-			c.handleAll()
-			return
-		case c.waiting || c.mail.messages() == 0 || c.ended || c.failed:
-			c.release()
-			c.mu.Unlock()
-			c.flush()
-			return
-		}
-		m := c.mail.popMessage()
-		c.begin(m.Type(), false)
+		c.drain()
+		c.release()
 		c.mu.Unlock()
-		c.handleMessage(m)
-	}
+		c.flush()
+	})
 }
 
-// handleAll handles both lanes by turns until the connection has ended. It begins with the turn.
-func (c *Conn) handleAll() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// drain handles what waits in both lanes, by turns, and stops after one when the reader waits for the turn. The lock and
+// the turn are held.
+func (c *Conn) drain() {
 	for messageNext := true; ; {
-		event, message := c.waits()
+		event := c.mail.events() > 0 && !c.failed
+		message := c.mail.messages() > 0 && !c.failed && !c.ended
 		switch {
 		case message && (messageNext || !event):
 			messageNext = false
@@ -136,71 +142,20 @@ func (c *Conn) handleAll() {
 		case event:
 			messageNext = true
 			ev := c.mail.popEvent()
-			c.wake.Broadcast() // the reader may wait for room
+			if c.waiting {
+				c.wake.Broadcast() // there is room in the lane
+			}
 			c.begin(ev.EventType(), false)
 			c.mu.Unlock()
 			c.handleEvent(ev)
 			c.mu.Lock()
 		default:
-			if !c.awaitWork() {
-				return
-			}
+			return
 		}
-	}
-}
-
-// waits says what there is to handle. The lock is held.
-func (c *Conn) waits() (event, message bool) {
-	return c.mail.events() > 0 && !c.failed, c.mail.messages() > 0 && !c.failed && !c.ended
-}
-
-// awaitWork releases the turn and takes it again when there is something to handle. It reports false, without the
-// turn, when there will be nothing any more. The lock is held.
-func (c *Conn) awaitWork() bool {
-	c.release()
-	c.mu.Unlock()
-	c.flush()
-	c.mu.Lock()
-	for {
-		event, message := c.waits()
-		switch {
-		case c.shut || c.failed || c.ended && !event:
-			return false
-		case !c.busy && (event || message):
-			c.busy = true
-			return true
-		}
-		c.wake.Wait()
-	}
-}
-
-// readOn reads for a connection whose handlers run elsewhere.
-func (c *Conn) readOn() {
-	for {
-		ev, why := c.next()
-		if ev != nil {
-			c.mu.Lock()
-			c.enqueue(ev)
-			c.mu.Unlock()
-		}
-		if why != nil {
-			c.closed(*why)
+		if c.waiting && !c.long {
 			return
 		}
 	}
-}
-
-// enqueue adds ev to the client lane, waiting for room: that stops the reader, and TCP then slows the client. The lock
-// is held.
-func (c *Conn) enqueue(ev asgi.Event) {
-	for size := eventSize(ev); !c.mail.roomForEvent(size) && !c.failed && !c.shut; {
-		c.wake.Wait()
-	}
-	if c.failed || c.shut {
-		return
-	}
-	c.box().pushEvent(ev)
-	c.wake.Broadcast()
 }
 
 // box is the mailbox, made when first something has to wait. The lock is held.
@@ -243,12 +198,8 @@ func (b *inbox) Deliver(m layers.Message) error {
 	if !c.box().pushMessage(m, int(c.capacity)) {
 		return layers.ErrChannelFull
 	}
-	switch {
-	case c.busy || c.waiting: // whoever leaves next sees the message
-	case c.role == alone:
+	if !c.busy && !c.waiting { // else whoever leaves next sees the message
 		c.startHandling()
-	default:
-		c.wake.Broadcast()
 	}
 	return nil
 }
@@ -295,29 +246,30 @@ func (c *Conn) end(err error) {
 	c.result(err)
 }
 
-// slow runs when a handler has had its millisecond: what it sent is written, and if nobody reads meanwhile, this
-// goroutine does from now on. A worker's consumer reads nothing ahead: what it has not begun, another may do.
+// slow runs when a handler has had its millisecond: what it sent is written, and if it runs on the goroutine that reads,
+// the reading passes to another. A worker's consumer reads nothing ahead: what it has not begun, another may do.
 func (c *Conn) slow() {
 	c.mu.Lock()
 	if c.running == "" || c.shut {
 		c.mu.Unlock()
 		return
 	}
+	c.long = true
 	c.turnHeld.Store(false)
-	read := false
-	if c.role == alone && c.scope.Type() != asgi.Channel {
-		if read = c.reader; read {
-			c.role = readBeside
-			c.helpers.Add(1)
+	read := c.reader && c.scope.Type() != asgi.Channel
+	if read {
+		c.reader, c.relieved = false, true
+		if c.parked {
+			c.passed, read = true, false
 		} else {
-			c.role = handleBeside
-			c.wake.Broadcast()
+			c.helpers.Add(1)
 		}
 	}
+	c.wake.Broadcast()
 	c.mu.Unlock()
 	c.flush()
 	if read {
 		defer c.helpers.Done()
-		c.readOn()
+		c.read(false)
 	}
 }
