@@ -74,8 +74,10 @@ func (h Handler) conclude(scope *Scope, x *exchange, err, ended error) {
 		panic(http.ErrAbortHandler)
 	}
 	var deny Deny
-	denied := errors.As(err, &deny) && x.phase == waiting && ended == nil
+	denied := errors.As(err, &deny) && x.phase == waiting
 	switch {
+	case denied && ended != nil:
+		err = nil // refused a client that has gone
 	case denied:
 		if err = deny.check(); err == nil {
 			deny.write(x)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -287,6 +288,9 @@ func TestRequestContextEnds(t *testing.T) {
 				<-ctx.Done()
 				if cause := context.Cause(ctx); cause != tt.want {
 					t.Errorf("cause is %#v, want %#v", cause, tt.want)
+				}
+				if tt.name == "deadline" {
+					return fmt.Errorf("too late: %w", asgi.Deny{}) // no failure either
 				}
 				return context.Cause(ctx)
 			}), OnError: func(_ *asgi.Scope, err error) { t.Errorf("OnError heard %v", err) }}

@@ -28,6 +28,8 @@ func TestMistakes(t *testing.T) {
 		{"no slash", path("ws/"), `write "/ws/"`},
 		{"empty", path(""), `write "/"`},
 		{"regular expression", path("^ws/$"), "use routing.Regexp"},
+		{"regular expression with an end", path("/ws/$"), "use routing.Regexp"},
+		{"group", path(`/ws/(?P<room>\w+)/`), "use routing.Regexp"},
 		{"method", path("GET /x"), `write "/x"`},
 		{"query", path("/x?y=1"), `remove what follows "/x"`},
 		{"encoded", path("/a%20b"), `write "/a b"`},
@@ -55,6 +57,8 @@ func TestMistakes(t *testing.T) {
 		{"Mount of nil", func() { routing.Mount("/", nil) }, "the app is nil"},
 		{"bad expression", expr("("), "missing closing )"},
 		{"expression of Django", expr(`^ws/chat/(?P<room>\w+)/$`), `can never match, because paths begin with a slash: write "^/ws/chat/`},
+		{"expression that begins with a group", expr(`^(?P<room>\w+)/$`), `write "^/(?P<room>`},
+		{"expression that begins with a choice", expr(`^(?:a|b+|[c-e]{2})/`), "can never match"},
 		{"Regexp of nil", func() { routing.Regexp("x", nil) }, "the app is nil"},
 		{"With of a capture", func() { routing.Path("/{id}", app).With(map[string]string{"id": "1"}) }, `With sets "id", which the path has too`},
 		{"With of a group", func() { routing.Regexp("(?P<id>.)", app).With(map[string]string{"id": "1"}) }, `With sets "id"`},
@@ -91,6 +95,19 @@ func panicText(f func()) (text string) {
 	}()
 	f()
 	return ""
+}
+
+// Expressions that look like the mistake and are none.
+func TestExpressionsThatCanMatch(t *testing.T) {
+	for expr, path := range map[string]string{
+		`^`: "/", `^$|^/`: "/", `^/ws`: "/ws", `^[/w]`: "/", `^.`: "/", `^x*/`: "/", `^x?/`: "/", `^(a|/b)`: "/b", `^x{0,2}/`: "/",
+		`ws`: "/a/ws", `^(?:)/`: "/", `^(/)+`: "/", `\b`: "/x", `^\W+ws$`: "/ws", `(?i)^/WS`: "/ws", `a|^b`: "/a",
+	} {
+		var r recorder
+		if got, err := r.to(t, routing.URLs(routing.Regexp(expr, r.app("app"))), at(path)); got != "app" {
+			t.Errorf("%s does not match %s: %v", expr, path, err)
+		}
+	}
 }
 
 func TestShadowedRoutes(t *testing.T) {

@@ -50,6 +50,9 @@ var djangoParam = regexp.MustCompile(`<(?:(\w+):)?(\w+)>`)
 
 // checkPattern refuses what people bring from elsewhere.
 func checkPattern(text string) error {
+	if strings.HasPrefix(text, "^") || strings.HasSuffix(text, "$") || strings.Contains(text, "(?P<") {
+		return fmt.Errorf("it looks like a regular expression: use routing.Regexp")
+	}
 	if djangoParam.MatchString(text) {
 		return fmt.Errorf("parameters stand in braces: write %q", fromDjango(text))
 	}
@@ -59,8 +62,6 @@ func checkPattern(text string) error {
 		return fmt.Errorf("a pattern has no method: write %q", path)
 	case text == "":
 		return fmt.Errorf(`it is empty: write "/"`)
-	case text[0] == '^':
-		return fmt.Errorf("it looks like a regular expression: use routing.Regexp")
 	case text[0] != '/':
 		return fmt.Errorf("it does not begin with a slash: write %q", "/"+text)
 	case strings.ContainsAny(text, "?#"):

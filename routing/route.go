@@ -111,11 +111,32 @@ func Regexp(expr string, app asgi.App) Route {
 // slash there.
 func startsElsewhere(expr string) bool {
 	tree, err := syntax.Parse(expr, syntax.Perl)
-	if err != nil || tree.Op != syntax.OpConcat || len(tree.Sub) < 2 || tree.Sub[0].Op != syntax.OpBeginText {
+	return err == nil && tree.Op == syntax.OpConcat && tree.Sub[0].Op == syntax.OpBeginText && !mayTakeSlash(tree)
+}
+
+// mayTakeSlash reports whether what an expression matches can begin with a slash. In doubt it can.
+func mayTakeSlash(re *syntax.Regexp) bool {
+	switch re.Op {
+	case syntax.OpLiteral:
+		return re.Rune[0] == '/'
+	case syntax.OpCharClass:
+		for i := 0; i < len(re.Rune); i += 2 {
+			if re.Rune[i] <= '/' && '/' <= re.Rune[i+1] {
+				return true
+			}
+		}
 		return false
+	case syntax.OpCapture, syntax.OpPlus:
+		return mayTakeSlash(re.Sub[0])
+	case syntax.OpRepeat:
+		return re.Min == 0 || mayTakeSlash(re.Sub[0])
+	case syntax.OpAlternate:
+		return slices.ContainsFunc(re.Sub, mayTakeSlash)
+	case syntax.OpConcat:
+		i := slices.IndexFunc(re.Sub, func(sub *syntax.Regexp) bool { return sub.Op != syntax.OpBeginText })
+		return i < 0 || mayTakeSlash(re.Sub[i])
 	}
-	next := tree.Sub[1]
-	return next.Op == syntax.OpLiteral && next.Rune[0] != '/'
+	return true
 }
 
 // With adds parameters that the path does not have, so that one app can serve several routes:

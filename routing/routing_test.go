@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -325,6 +326,18 @@ func TestNoRouteIsARefusalWith404(t *testing.T) {
 		}
 	}
 	wantNoRoute(t, routing.ErrNoRoute, "no route")
+}
+
+// Case 135 for HTTP: 404, and nothing for the log.
+func TestNoRouteOverHTTP(t *testing.T) {
+	w := httptest.NewRecorder()
+	asgi.Handler{
+		App:     routing.URLs(routing.Path("/chat/", new(recorder).app("chat"))),
+		OnError: func(_ *asgi.Scope, err error) { t.Errorf("case 135: OnError heard %v", err) },
+	}.ServeHTTP(w, httptest.NewRequest("GET", "/nothing", nil))
+	if w.Code != 404 || w.Body.Len() != 0 {
+		t.Errorf("case 135: got %d, %q; want a bare 404", w.Code, w.Body)
+	}
 }
 
 // Promise S8 rests on this: a router at the top tells the server that there is no lifespan.
