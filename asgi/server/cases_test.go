@@ -279,6 +279,7 @@ func TestAppResults(t *testing.T) {
 		{"panic", func() error { panic("no database") }, 1011, "", 1},
 		{"CloseError", func() error { return fmt.Errorf("chat: %w", asgi.CloseError{Code: 4003, Reason: "banned"}) }, 4003, "banned", 0},
 		{"CloseError with a code that is not for applications", func() error { return asgi.CloseError{Code: 1006} }, 1011, "", 1},
+		{"panic with ErrClosed", func() error { panic(asgi.ErrClosed) }, 1011, "", 1},
 		{"Goexit", func() error { runtime.Goexit(); return nil }, 1011, "", 1},
 		{"ErrClosed", func() error { return fmt.Errorf("send: %w", asgi.ErrClosed) }, 1000, "", 0},
 	} {
@@ -295,7 +296,7 @@ func TestAppResults(t *testing.T) {
 			}
 			for _, e := range s.logs.All() {
 				stack, _ := e.ContextMap()["stack"].(string)
-				if wants := tc.name == "panic"; wants != strings.Contains(stack, "TestAppResults") {
+				if wants := strings.HasPrefix(tc.name, "panic"); wants != strings.Contains(stack, "TestAppResults") {
 					t.Errorf("stack %q", stack)
 				}
 			}

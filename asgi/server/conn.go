@@ -165,12 +165,8 @@ func (c *conn) pushCloseLocked(frame []byte) {
 // protocolEnd fails the connection because of what the peer sent.
 func (c *conn) protocolEnd(code int, reason string) {
 	if c.close(asgi.DisconnectError{Code: code, Reason: reason, By: asgi.ByServer}) == nil {
-		c.logProtocolEnd(code, reason)
+		c.srv.log.Warn("websocket: peer broke the protocol", zap.String("path", c.path), zap.Int("code", code), zap.String("reason", reason))
 	}
-}
-
-func (c *conn) logProtocolEnd(code int, reason string) {
-	c.srv.log.Warn("websocket: peer broke the protocol", zap.String("path", c.path), zap.Int("code", code), zap.String("reason", reason))
 }
 
 // conclude ends the connection after the application has returned.
@@ -201,19 +197,31 @@ func (c *conn) farewell(err error) {
 	}
 	over := c.end != nil
 	c.mu.Unlock()
-	d := asgi.DisconnectError{Code: codeNormal, By: asgi.ByApp}
-	var chosen asgi.CloseError
-	switch {
-	case err == nil, errors.Is(err, asgi.ErrClosed), over && errors.Is(err, context.Canceled):
-	case errors.As(err, &chosen) && checkClose(chosen.Code, chosen.Reason) == nil:
-		d.Code, d.Reason = chosen.Code, chosen.Reason
-	default:
-		d.Code = codeInternal
-		c.logFailure(err)
+	code, reason, failure := result(err, over)
+	if failure != nil {
+		c.logFailure(failure)
 	}
 	if !over {
-		c.close(d)
+		c.close(asgi.DisconnectError{Code: code, Reason: reason, By: asgi.ByApp})
 	}
+}
+
+// result is what the error that an application returned means: how to close, and whether it is worth a line.
+func result(err error, over bool) (code int, reason string, failure error) {
+	var panicked *asgi.PanicError
+	var chosen asgi.CloseError
+	switch {
+	case errors.As(err, &panicked):
+	case err == nil, errors.Is(err, asgi.ErrClosed), over && errors.Is(err, context.Canceled):
+		return codeNormal, "", nil
+	case errors.As(err, &chosen):
+		if wrong := checkClose(chosen.Code, chosen.Reason); wrong != nil {
+			err = wrong
+			break
+		}
+		return chosen.Code, chosen.Reason, nil
+	}
+	return codeInternal, "", err
 }
 
 func (c *conn) logFailure(err error) {

@@ -34,7 +34,7 @@ func (c *conn) scheduleLocked() {
 
 // flush writes what waits on the caller's goroutine, without blocking.
 func (c *conn) flush() {
-	if !c.startWrite() {
+	if !c.startWrite(false) {
 		return
 	}
 	w := c.srv.writers.get()
@@ -43,9 +43,10 @@ func (c *conn) flush() {
 }
 
 // startWrite claims the writer's role if there is something to write, nobody has the role, and it can be done without blocking.
-func (c *conn) startWrite() bool {
+// A flusher calls it for a connection that it has just taken off the run queue.
+func (c *conn) startWrite(unqueued bool) bool {
 	c.mu.Lock()
-	c.queued = false
+	c.queued = c.queued && !unqueued
 	switch {
 	case c.writing || c.cut:
 	case !c.waitingLocked():
@@ -66,7 +67,7 @@ func (c *conn) startWrite() bool {
 func (c *conn) write(w *writer) {
 	c.mu.Lock()
 	for rounds := 0; c.waitingLocked() && rounds < maxRounds; rounds++ {
-		p := c.takeLocked(w.scratch)
+		p, joined := c.takeLocked(w.scratch)
 		c.mu.Unlock()
 		n, err := w.write(c.raw, p)
 		c.mu.Lock()
@@ -81,7 +82,10 @@ func (c *conn) write(w *writer) {
 			return
 		}
 		if n < len(p) {
-			rest := bytes.Clone(p[n:])
+			rest := p[n:]
+			if joined {
+				rest = bytes.Clone(rest)
+			}
 			c.srv.helpers.Go(func() { c.writeBlocking(rest) })
 			c.mu.Unlock()
 			return
@@ -108,7 +112,7 @@ func (c *conn) writeBlocking(rest []byte) {
 			if scratch == nil {
 				scratch = make([]byte, 0, min(writePiece, c.out.bytes+512)) // with room for a pong
 			}
-			rest = c.takeLocked(scratch)
+			rest, _ = c.takeLocked(scratch)
 		}
 		piece := rest[:min(len(rest), writePiece)]
 		c.mu.Unlock()
@@ -133,8 +137,8 @@ func (c *conn) writeBlocking(rest []byte) {
 	c.unlockDone()
 }
 
-// takeLocked takes bytes to write next.
-func (c *conn) takeLocked(scratch []byte) []byte {
+// takeLocked takes bytes to write next, and reports whether they are in scratch.
+func (c *conn) takeLocked(scratch []byte) (p []byte, joined bool) {
 	if c.pong == nil {
 		return c.out.fill(&c.srv.entries, scratch[:0])
 	}
@@ -142,7 +146,7 @@ func (c *conn) takeLocked(scratch []byte) []byte {
 	c.pong = nil
 	c.out.bytes += len(pong)
 	if c.out.count == 0 {
-		return pong
+		return pong, false
 	}
 	return c.out.fill(&c.srv.entries, append(scratch[:0], pong...))
 }

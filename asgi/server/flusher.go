@@ -60,7 +60,7 @@ func (f *flushers) work() {
 		f.mu.Unlock()
 		for i, c := range mine[:n] {
 			mine[i] = nil
-			if c.startWrite() {
+			if c.startWrite(true) {
 				c.write(w)
 			}
 		}

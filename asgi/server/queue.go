@@ -57,13 +57,13 @@ func (q *queue) push(pool *sync.Pool, e entry) {
 	q.rest.list = append(q.rest.list, e)
 }
 
-// fill returns bytes to write next: those of a single ready frame as they are, or b and after it all that fits its capacity.
-// They stay counted until written is called.
-func (q *queue) fill(pool *sync.Pool, b []byte) []byte {
+// fill returns bytes to write next: those of a single ready frame as they are, or joined, b and after it all that fits its
+// capacity. They stay counted until written is called.
+func (q *queue) fill(pool *sync.Pool, b []byte) (p []byte, joined bool) {
 	if q.count == 1 && q.first.n == 0 && len(b) == 0 {
 		p := q.first.body
 		q.pop(pool)
-		return p
+		return p, false
 	}
 	for q.count > 0 {
 		var whole bool
@@ -72,7 +72,7 @@ func (q *queue) fill(pool *sync.Pool, b []byte) []byte {
 		}
 		q.pop(pool)
 	}
-	return b
+	return b, true
 }
 
 // pop removes the first frame.

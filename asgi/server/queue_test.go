@@ -19,7 +19,7 @@ func FuzzQueue(f *testing.F) {
 			if q.count == 0 {
 				return
 			}
-			b := q.fill(&pool, scratch[:0])
+			b, _ := q.fill(&pool, scratch[:0])
 			if len(b) == 0 && q.bytes > 0 {
 				t.Fatal("fill took nothing")
 			}

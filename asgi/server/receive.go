@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -94,17 +95,26 @@ const (
 	bigScratch   = 64 << 10
 )
 
+// scratchPool keeps the buffers that messages are gathered in.
+type scratchPool struct{ pool sync.Pool }
+
+func (p *scratchPool) get() *[]byte {
+	if b, ok := p.pool.Get().(*[]byte); ok {
+		return b
+	}
+	b := make([]byte, smallScratch)
+	return &b
+}
+
+func (p *scratchPool) put(b *[]byte) { p.pool.Put(b) }
+
 // readMessage reads one whole message. The frame's bytes are a copy of the exact size.
 func (c *conn) readMessage() (asgi.Frame, error) {
 	kind, r, err := c.ws.NextReader()
 	if err != nil {
 		return asgi.Frame{}, err
 	}
-	scratch, _ := c.srv.scratch.Get().(*[]byte)
-	if scratch == nil {
-		b := make([]byte, smallScratch)
-		scratch = &b
-	}
+	scratch := c.srv.scratch.get()
 	b, err := c.gather((*scratch)[:0], r, kind == websocket.TextMessage)
 	f := asgi.Frame{Binary: kind == websocket.BinaryMessage}
 	if err == nil {
@@ -113,7 +123,7 @@ func (c *conn) readMessage() (asgi.Frame, error) {
 	if cap(b) <= bigScratch {
 		*scratch = b[:cap(b)]
 	}
-	c.srv.scratch.Put(scratch)
+	c.srv.scratch.put(scratch)
 	return f, err
 }
 
@@ -209,9 +219,10 @@ func (c *conn) drain() {
 		c.awaitWritten(lingerTime)
 		half.CloseWrite()
 	}
-	var b [512]byte
+	scratch := c.srv.scratch.get()
+	defer c.srv.scratch.put(scratch)
 	for {
-		if _, err := c.net.Read(b[:]); err != nil {
+		if _, err := c.net.Read(*scratch); err != nil {
 			return
 		}
 	}
@@ -262,9 +273,12 @@ func (t *transport) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (t *transport) Close() error                       { return t.net.Close() }
-func (t *transport) LocalAddr() net.Addr                { return t.net.LocalAddr() }
-func (t *transport) RemoteAddr() net.Addr               { return t.net.RemoteAddr() }
-func (t *transport) SetDeadline(d time.Time) error      { return t.net.SetDeadline(d) }
-func (t *transport) SetReadDeadline(d time.Time) error  { return t.net.SetReadDeadline(d) }
-func (t *transport) SetWriteDeadline(d time.Time) error { return nil } // writes belong to the queue
+func (t *transport) Close() error         { return t.net.Close() }
+func (t *transport) LocalAddr() net.Addr  { return t.net.LocalAddr() }
+func (t *transport) RemoteAddr() net.Addr { return t.net.RemoteAddr() }
+
+// Deadlines are the server's own: of the handshake, of a write, of the closing handshake.
+
+func (t *transport) SetDeadline(time.Time) error      { return nil }
+func (t *transport) SetReadDeadline(time.Time) error  { return nil }
+func (t *transport) SetWriteDeadline(time.Time) error { return nil }

@@ -121,7 +121,8 @@ func (c *conn) enqueue(ctx context.Context, e entry, more bool) error {
 	return nil
 }
 
-// control takes a control frame that gorilla wrote.
+// control takes a control frame that gorilla wrote. That is a close frame with a code: pings and closes of the peer have
+// handlers of our own.
 func (c *conn) control(frame []byte) {
 	if frame[0]&0x0F != opClose || len(frame) < 4 {
 		return
@@ -133,7 +134,7 @@ func (c *conn) control(frame []byte) {
 	c.protocolEnd(code, reason)
 }
 
-// pinged answers a ping. Pings that come faster than pongs can leave get one answer, to the latest (RFC 6455 section 5.5.3).
+// answerPing answers a ping. Pings that come faster than pongs can leave get one answer, to the latest (RFC 6455 section 5.5.3).
 func (c *conn) answerPing(payload string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -26,7 +26,7 @@ type Server struct {
 	state   map[string]any // what the application left at startup; not written afterwards
 
 	entries   sync.Pool // *entryList
-	scratch   sync.Pool // *[]byte
+	scratch   scratchPool
 	writers   writerPool
 	responses responsePool
 	deflate   deflater
@@ -63,12 +63,11 @@ func New(app asgi.App, opts *Options) *Server {
 // ServeHTTP serves one request. For a WebSocket it returns after the handshake: [Server.Shutdown] waits for the sockets,
 // which http.Server.Shutdown does not, and the request's context ends with ServeHTTP while its values stay in the scope.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.serveRequest(w, r, nil)
+	s.serveRequest(w, r, context.WithoutCancel)
 }
 
-// serveRequest is ServeHTTP. What values holds besides is all that r's context holds; where that is not known it is nil,
-// and the whole chain of contexts that net/http made for the request stays in memory with the socket.
-func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request, values context.Context) {
+// serveRequest is ServeHTTP. What keep makes of the request's context stays in memory with a socket.
+func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request, keep func(context.Context) context.Context) {
 	if !websocket.IsWebSocketUpgrade(r) { // anything else is plain HTTP and the application's business
 		s.http.ServeHTTP(w, r)
 		return
@@ -77,9 +76,7 @@ func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request, values con
 		s.reject(w, r, status, problem)
 		return
 	}
-	if values == nil {
-		values = context.WithoutCancel(r.Context())
-	}
+	values := keep(r.Context())
 	c := s.join(values, r.URL.Path)
 	if c == nil {
 		http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
@@ -89,13 +86,14 @@ func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request, values con
 	c.negotiate(w, r)
 }
 
-// direct is the handler where this server itself runs net/http, with nothing between.
+// direct is the handler where this server itself runs net/http, with nothing between. There the values of a request's context
+// are known, and need not keep the whole chain of contexts that net/http makes for a request.
 func (s *Server) direct(hs *http.Server) http.Handler {
 	base := context.WithValue(context.Background(), http.ServerContextKey, hs)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		local := r.Context().Value(http.LocalAddrContextKey)
-		s.serveRequest(w, r, context.WithValue(base, http.LocalAddrContextKey, local))
-	})
+	keep := func(ctx context.Context) context.Context {
+		return context.WithValue(base, http.LocalAddrContextKey, ctx.Value(http.LocalAddrContextKey))
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serveRequest(w, r, keep) })
 }
 
 // join makes a connection, or nil during a shutdown.

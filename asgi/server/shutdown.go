@@ -68,15 +68,9 @@ func (s *Server) closeAll(ctx context.Context) {
 		return
 	}
 	start, step := time.Now(), s.opts.ShutdownWindow/time.Duration(len(conns))
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	for i, c := range conns {
-		if wait := time.Until(start.Add(time.Duration(i) * step)); wait > time.Millisecond {
-			timer.Reset(wait)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-			}
+		if wait := time.Until(start.Add(time.Duration(i) * step)); wait > time.Millisecond && s.await(ctx, wait) {
+			return
 		}
 		c.close(shutdownEnd)
 	}

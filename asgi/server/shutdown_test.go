@@ -29,9 +29,12 @@ func TestShutdownAtOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				causes := make(chan error, 1)
+				causes := make(chan error, 3)
 				s := variant{}.mountPipes(t, deaf(causes), server.Options{ShutdownWindow: time.Minute})
 				p := s.open()
+				s.open()
+				s.open()
+				synctest.Wait()
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				stopped := make(chan error, 1)
