@@ -73,6 +73,7 @@ func TestFailures(t *testing.T) {
 		{"panic within the body", begun, func(context.Context) error { panic(boom) }, 0, "panic: boom"},
 		{"panic after the response", whole, func(context.Context) error { panic("boom") }, 200, "panic: boom"},
 		{"panic of ErrClosed", whole, func(context.Context) error { panic(asgi.ErrClosed) }, 200, "panic: asgi: connection is closed"},
+		{"panic of a Deny", nothing, func(context.Context) error { panic(asgi.Deny{}) }, 500, "panic: asgi: denied: 403 Forbidden"},
 		{"abort before the start", nothing, func(context.Context) error { panic(http.ErrAbortHandler) }, 0, ""},
 		{"abort as an error", begun, func(context.Context) error { return http.ErrAbortHandler }, 0, ""},
 		{"denied", nothing, func(context.Context) error { return asgi.Deny{} }, 403, ""},

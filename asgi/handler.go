@@ -74,7 +74,8 @@ func (h Handler) conclude(scope *Scope, x *exchange, err, ended error) {
 		panic(http.ErrAbortHandler)
 	}
 	var deny Deny
-	denied := errors.As(err, &deny) && x.phase == waiting
+	var panicked *PanicError // whatever its value: a panic is no way to refuse
+	denied := x.phase == waiting && errors.As(err, &deny) && !errors.As(err, &panicked)
 	switch {
 	case denied && ended != nil:
 		err = nil // refused a client that has gone

@@ -264,6 +264,58 @@ func TestClientLeavesWithinTheBody(t *testing.T) {
 	<-left
 }
 
+// Over HTTP/2 a client leaves by resetting its stream: while the application waits for the body, or after it.
+func TestClientLeavesOverHTTP2(t *testing.T) {
+	for _, within := range []bool{true, false} {
+		got := make(chan asgi.Event, 1)
+		server := httptest.NewUnstartedServer(asgi.Handler{
+			OnError: func(_ *asgi.Scope, err error) { t.Errorf("OnError heard %v", err) },
+			App: app(func(ctx context.Context, c conn) error {
+				if err := c.send(ctx, startOK); err != nil {
+					return err
+				}
+				if err := c.send(ctx, part("x")); err != nil {
+					return err
+				}
+				for {
+					e, err := c.receive(ctx)
+					if err != nil {
+						t.Error(err)
+					}
+					if _, ok := e.(asgi.HTTPRequest); !ok {
+						got <- e
+						<-ctx.Done()
+						return context.Cause(ctx)
+					}
+				}
+			}),
+		})
+		server.EnableHTTP2 = true
+		server.StartTLS()
+		in, out := io.Pipe()
+		ctx, leave := context.WithCancel(t.Context())
+		request, err := http.NewRequestWithContext(ctx, "POST", server.URL, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !within {
+			out.Close()
+		}
+		r, err := server.Client().Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.ReadFull(r.Body, make([]byte, 1))
+		leave()
+		r.Body.Close()
+		if e := <-got; e != (asgi.HTTPDisconnect{}) {
+			t.Errorf("within the body %v: got %#v, want HTTPDisconnect", within, e)
+		}
+		out.Close()
+		server.Close()
+	}
+}
+
 // The context of the request may end for other reasons, which the cause tells.
 func TestRequestContextEnds(t *testing.T) {
 	tests := []struct {
