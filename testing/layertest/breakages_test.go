@@ -99,7 +99,7 @@ func swallows(s *spoiled) {
 	s.receive = func(ctx context.Context, channel string) (layers.Message, error) {
 		m, err := s.node.Receive(ctx, channel)
 		if errors.Is(err, context.Canceled) {
-			late, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+			late, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
 			defer cancel()
 			_, _ = s.node.Receive(late, channel)
 		}

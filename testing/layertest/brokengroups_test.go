@@ -110,7 +110,7 @@ func brokenMembership() []breakage {
 	return []breakage{
 		{number: 10, name: "channels do not end", wrap: each(func(s *spoiled) {
 			s.endChannel = func(context.Context, string) error { return nil }
-		}), catches: []string{"a channel that has ended"}},
+		}), catches: []string{"a channel that has ended", "a Receive that waits"}},
 		{number: 10, name: "ending an unknown channel is an error", wrap: cluster(func() *sync.Map { return new(sync.Map) },
 			func(known *sync.Map, _ int, s *spoiled) {
 				s.newChannel = func(ctx context.Context) (string, error) {
@@ -126,7 +126,7 @@ func brokenMembership() []breakage {
 				}
 			}), catches: []string{"ending an unknown"}},
 		{number: 10, name: "a dead process is not noticed", harness: func(h *Harness) { h.Crash = h.Break },
-			catches: []string{"a process that died"}},
+			catches: []string{"a process that died", "a queue leaves"}},
 		{number: 10, name: "memberships end after a day", wrap: each(func(s *spoiled) {
 			s.groupAdd = func(ctx context.Context, group, channel string) error {
 				time.AfterFunc(24*time.Hour, func() { _ = s.node.GroupDiscard(context.Background(), group, channel) })

@@ -42,16 +42,19 @@ func receiveEnds(t *trial) {
 		members = append(members, t.queue(0, "jobs"))
 	}
 	ended := make(chan error, len(members))
+	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
+	defer cancel()
 	for _, m := range members {
-		ctx := t.ctx()
 		go func() { // ends with the layer, or with ctx; waited for below
 			_, err := m.next(ctx)
 			ended <- err
 		}()
 	}
+	begin()
 	t.must(t.node(0).Close(t.ctx()), "Close")
 	for range members {
-		t.mustBe(<-ended, layers.ErrClosed, "a Receive that waited during Close")
+		err := t.returns(func() error { return <-ended }, "a Receive that waited during Close")
+		t.mustBe(err, layers.ErrClosed, "a Receive that waited during Close")
 	}
 }
 

@@ -38,8 +38,10 @@ var membership = rule{
 		"however long",
 	checks: []check{
 		{name: "a channel that has ended hears nothing more", run: endedChannel},
+		{name: "a Receive that waits ends with its channel", run: receiveEnded},
 		{name: "ending an unknown channel is no error", run: unknownEnded},
 		{name: "a process that died leaves the group and slows nobody", cluster: true, clock: true, run: crashed},
+		{name: "a queue leaves the group with the process that added it", cluster: true, clock: true, run: adderCrashed},
 		{name: "a live member stays", clock: true, run: liveMember},
 	},
 }
@@ -270,6 +272,22 @@ func endedChannel(t *trial) {
 	}
 }
 
+func receiveEnded(t *trial) {
+	t.start(layers.Options{})
+	m, waits, ctx := t.mailbox(1), make(chan error, 2), t.ctx()
+	for range cap(waits) {
+		go func() { // ends with the channel, or with ctx; waited for below
+			_, err := m.next(ctx)
+			waits <- err
+		}()
+	}
+	begin()
+	t.must(m.node.EndChannel(t.ctx(), m.channel), "EndChannel")
+	for range cap(waits) {
+		t.mustBe(<-waits, layers.ErrNoChannel, "a Receive that waits when its channel ends")
+	}
+}
+
 func unknownEnded(t *trial) {
 	t.start(layers.Options{})
 	m := t.mailbox(1)
@@ -299,6 +317,22 @@ func crashed(t *trial) {
 	}
 	t.groupSend(t.node(0), "room", 12)
 	alive.exactly(t.node(0), "a live member 10 s after its neighbour died", 12)
+}
+
+// adderCrashed: a queue belongs to no process, so its membership belongs to the one that added it.
+func adderCrashed(t *trial) {
+	t.start(layers.Options{})
+	if t.withoutQueues() {
+		return
+	}
+	q := t.queue(1, "jobs")
+	t.join("room", q)
+	t.groupSend(t.node(0), "room", 1)
+	t.queue(2, "jobs").exactly(t.node(0), "a queue in a group", 1)
+	t.b.Crash(t.tb, t.layer(1))
+	pause(10 * time.Second)
+	t.groupSend(t.node(0), "room", 2)
+	t.queue(2, "jobs").silent(t.node(0), "a queue 10 s after the process that added it to the group died")
 }
 
 // Case 55. It also beats case 75: there is no group expiry for the living.

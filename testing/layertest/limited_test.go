@@ -191,7 +191,7 @@ func slowInterest(known *interest, _ int, s *spoiled) {
 		known.mu.Lock()
 		defer known.mu.Unlock()
 		for key, since := range known.since {
-			if key[0] == group && !own[key[1]] && time.Since(since) < 40*time.Millisecond {
+			if key[0] == group && !own[key[1]] && !isQueue(key[1]) && time.Since(since) < 40*time.Millisecond {
 				if s.node.GroupDiscard(ctx, group, key[1]) == nil {
 					defer func() { _ = s.node.GroupAdd(ctx, group, key[1]) }()
 				}

@@ -111,6 +111,7 @@ func twoReceivers(t *trial) {
 				results[i] <- result{n, err}
 			}()
 		}
+		begin()
 		for _, i := range []int{first, 1 - first} {
 			t.send(t.node(1), members[i].channel, i)
 			if r := <-results[i]; r.err != nil || r.n != i {
@@ -141,14 +142,18 @@ func (t *trial) cancelLosesNothing(m *member, from node) {
 			n, err := m.number(ctx)
 			waiting <- result{n, err}
 		}()
-		switch round % 3 {
+		begin()
+		switch round % 4 {
 		case 0:
 			cancel()
 		case 1:
 			go cancel() // ends at once; the receiver that it ends is waited for below
+		case 2:
+			cancel()
+			begin()
 		}
 		t.send(from, m.channel, round)
-		if round%3 == 2 {
+		if round%4 == 3 {
 			cancel()
 		}
 		r := <-waiting

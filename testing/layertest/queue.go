@@ -90,6 +90,7 @@ func queueShared(t *trial) {
 			}
 		}()
 	}
+	begin()
 	for s := range 3 {
 		t.send(t.node(s), "jobs", until(total)[s*total/3:(s+1)*total/3]...)
 	}
@@ -208,6 +209,7 @@ func queueFlushed(t *trial) {
 		n, err := q.number(ctx)
 		got <- result{n, err}
 	}()
+	begin()
 	t.must(t.node(0).Flush(t.ctx()), "Flush")
 	t.send(t.node(0), "jobs", 2)
 	if r := <-got; r.err != nil || r.n != 2 {
@@ -228,6 +230,7 @@ func queueObeysContext(t *trial) {
 			_, err := m.next(ctx)
 			waits <- err
 		}()
+		begin()
 		cancel()
 		err := t.returns(func() error { return <-waits }, "Receive from %q after its context ended", m.channel)
 		t.mustBe(err, context.Canceled, "Receive from %q after its context ended", m.channel)
