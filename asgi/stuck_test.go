@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -225,4 +226,23 @@ func TestReadEndsWithoutDeadlines(t *testing.T) {
 			t.Errorf("got %d, %q", w.Code, w.Body)
 		}
 	})
+}
+
+// An application that ends its goroutine, as the Fail methods of package testing do, leaves nothing open either.
+func TestGoexit(t *testing.T) {
+	var late asgi.Send
+	var lateCtx context.Context
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		asgi.Handler{App: app(func(ctx context.Context, c conn) error {
+			late, lateCtx = c.send, ctx
+			runtime.Goexit()
+			return nil
+		})}.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+	}()
+	<-done
+	if err := late(context.Background(), startOK); err != asgi.ErrClosed || lateCtx.Err() == nil {
+		t.Errorf("S7: sending after the end is ErrClosed, not %v; ctx has ended: %v", err, lateCtx.Err() != nil)
+	}
 }
