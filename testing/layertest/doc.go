@@ -22,14 +22,14 @@
 //     layer and has to be the next one to arrive (L3).
 //   - Nothing sleeps to "let things settle". Where a backend needs time before other instances hear of a new group
 //     member ([Harness.InterestDelay]), the suite sends probes until the first arrives and demands everything from then on.
-//   - Expiry is the only thing that is waited for by the clock. In a bubble ([Harness.Bubble]) that costs nothing; in
-//     real time the expiries are a few seconds, and an attempt that fails is made again with a longer one. These checks
-//     are parallel: with go test -parallel 16 the suite takes half a minute.
+//   - Expiry (L6, L11) and the end or not of a membership (L10) are waited for by the clock. In a bubble
+//     ([Harness.Bubble]) that costs nothing; in real time the expiries are a few seconds, and an attempt that fails is
+//     made again with a longer one. These checks are parallel: with go test -parallel 16 the suite takes half a minute.
 //   - What a backend cannot promise is named in [Exceptions]. An exception changes what is expected; it never skips.
 //
 // # What is not here
 //
-// Wire formats, behaviour of one backend alone (sharding, encryption, interest across clusters), memory and speed are
-// tests of that backend's package. Capacity patterns, message types and the registry do not depend on a backend and
+// Wire formats, behaviour of one backend alone (sharding, encryption, interest across clusters), what is left in a broker
+// after a crash or a Flush, memory and speed are tests of that backend's package. Capacity patterns, message types and the registry do not depend on a backend and
 // are tested in package layers.
 package layertest

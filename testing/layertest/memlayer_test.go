@@ -3,6 +3,7 @@ package layertest
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 
@@ -17,6 +18,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // TestMemlayer runs the suite on memory: one layer of its own, and three over one bus.
 func TestMemlayer(t *testing.T) {
 	Run(t, memory())
+}
+
+// TestRealTime runs the checks outside a bubble, as for a backend with a network, but for those that wait for the clock.
+func TestRealTime(t *testing.T) {
+	h := memory()
+	h.Bubble = false
+	for _, r := range rules {
+		r.checks = slices.DeleteFunc(slices.Clone(r.checks), func(c check) bool { return c.clock })
+		t.Run(r.name(), func(t *testing.T) { runRule(t, h, &r) })
+	}
 }
 
 // memory is memlayer's harness. Its broker is a bus of each cluster's own.
