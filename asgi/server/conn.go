@@ -41,20 +41,22 @@ type conn struct {
 	delivered bool            // the disconnect event was given
 	readDone  bool            // gorilla can read no more
 
-	// Under mu, like everything that follows but reads.
+	// Under mu, like everything that follows but end and reads.
 	open     bool // accepted
 	returned bool // the application has
 	named    bool // as one that goes on after the end
 	pinged   bool // a ping is waiting for a sign of life
 	lastCall bool // and the next tick is its last
 
+	// end is set once, under mu, and read without.
+	end atomic.Pointer[asgi.DisconnectError]
+
 	// reads is odd while somebody waits in a Read of the socket, and grows with each: the ping timer's sign of life.
 	reads     atomic.Uint32
 	tickReads uint32 // reads at the last tick
 
 	mu    sync.Mutex
-	hs    *handshake // nil once it is decided
-	end   *asgi.DisconnectError
+	hs    *handshake  // nil once it is decided
 	timer *time.Timer // pings while open, then the limit on the application's farewell
 
 	// The outbound side.
@@ -87,10 +89,10 @@ func (c *conn) finish(d asgi.DisconnectError) {
 }
 
 func (c *conn) finishLocked(d asgi.DisconnectError) {
-	if c.end != nil {
+	if c.end.Load() != nil {
 		return
 	}
-	c.end = &d
+	c.end.Store(&d)
 	if limit := c.srv.opts.AppCloseTimeout; limit > 0 && c.open {
 		if d.By == asgi.ByApp || d.By == asgi.ByServer {
 			limit += lingerTime // a Receive that waits hears of it when the peer has answered
@@ -101,19 +103,12 @@ func (c *conn) finishLocked(d asgi.DisconnectError) {
 	}
 }
 
-// ended returns the end, or nil.
-func (c *conn) ended() *asgi.DisconnectError {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.end
-}
-
 // lose ends a connection that cannot go on: it forgets what was to be written, closes the socket and cancels ctx.
 // With reset the kernel forgets unsent bytes too, instead of keeping them for a peer that does not read.
 func (c *conn) lose(d asgi.DisconnectError, reset bool) {
 	c.mu.Lock()
 	c.finishLocked(d)
-	end := *c.end
+	end := *c.end.Load()
 	first := !c.cut && c.net != nil
 	c.cut = true
 	c.out.drop(&c.srv.entries)
@@ -195,7 +190,7 @@ func (c *conn) farewell(err error) {
 	if c.timer != nil {
 		c.timer.Stop()
 	}
-	over := c.end != nil
+	over := c.end.Load() != nil
 	c.mu.Unlock()
 	code, reason, failure := result(err, over)
 	if failure != nil {

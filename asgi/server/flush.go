@@ -38,12 +38,12 @@ func (c *conn) flush() {
 		return
 	}
 	w := c.srv.writers.get()
-	c.write(w)
+	c.writeUnlock(w)
 	c.srv.writers.put(w)
 }
 
-// startWrite claims the writer's role if there is something to write, nobody has the role, and it can be done without blocking.
-// A flusher calls it for a connection that it has just taken off the run queue.
+// startWrite claims the writer's role if there is something to write, nobody has the role, and it can be done without
+// blocking; then mu stays locked for writeUnlock. A flusher calls it for a connection that it has just taken off the run queue.
 func (c *conn) startWrite(unqueued bool) bool {
 	c.mu.Lock()
 	c.queued = c.queued && !unqueued
@@ -56,16 +56,15 @@ func (c *conn) startWrite(unqueued bool) bool {
 		c.scheduleLocked()
 	default:
 		c.writing = true
-		c.mu.Unlock()
 		return true
 	}
 	c.mu.Unlock()
 	return false
 }
 
-// write has the writer's role. It writes until nothing waits, and hands a socket that takes no more to a goroutine.
-func (c *conn) write(w *writer) {
-	c.mu.Lock()
+// writeUnlock has the writer's role. It writes until nothing waits, hands a socket that takes no more to a goroutine, and
+// unlocks mu.
+func (c *conn) writeUnlock(w *writer) {
 	for rounds := 0; c.waitingLocked() && rounds < maxRounds; rounds++ {
 		p, joined := c.takeLocked(w.scratch)
 		c.mu.Unlock()

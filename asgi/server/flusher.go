@@ -61,7 +61,7 @@ func (f *flushers) work() {
 		for i, c := range mine[:n] {
 			mine[i] = nil
 			if c.startWrite(true) {
-				c.write(w)
+				c.writeUnlock(w)
 			}
 		}
 		f.mu.Lock()

@@ -163,8 +163,8 @@ func (c *conn) decide(w http.ResponseWriter, r *http.Request, hs *handshake, o o
 		hs.done = true
 		c.relay(w, r, hs, o)
 		return
-	case asgi.WebSocketSend, asgi.WebSocketFlush:
-		err = fmt.Errorf("asgi/server: send %s: the connection is not accepted yet: send websocket.accept first", e.EventType())
+	case asgi.WebSocketFlush:
+		err = errNotAccepted(e)
 	case asgi.WebSocketHTTPResponseBody:
 		err = errors.New("asgi/server: send websocket.http.response.body: the refusal has no status yet: send websocket.http.response.start first")
 	default:

@@ -25,7 +25,7 @@ var pingFrame = []byte{bitFin | opPing, 0}
 // nobody listens the clock stands still.
 func (c *conn) tick() {
 	c.mu.Lock()
-	if c.end != nil {
+	if c.end.Load() != nil {
 		c.mu.Unlock()
 		c.overdue()
 		return
@@ -61,7 +61,7 @@ func (c *conn) overdue() {
 		c.mu.Unlock()
 		return
 	}
-	end := *c.end
+	end := *c.end.Load()
 	c.mu.Unlock()
 	c.logOverdue()
 	c.lose(end, true)
@@ -74,7 +74,7 @@ func (c *conn) logOverdue() {
 	c.named = true
 	c.mu.Unlock()
 	if !named {
-		c.srv.log.Error("websocket: application ignores the end of its connection", zap.String("path", c.path), zap.Error(c.ended()),
+		c.srv.log.Error("websocket: application ignores the end of its connection", zap.String("path", c.path), zap.Error(c.end.Load()),
 			zap.Duration("limit", c.srv.opts.AppCloseTimeout))
 	}
 }

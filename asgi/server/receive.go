@@ -68,16 +68,16 @@ func (c *conn) readAll() {
 // next waits for the next event, and reports whether it is the last. Messages that come after an end on our side are dropped:
 // a Receive that waited then goes on to wait for the peer's close frame.
 func (c *conn) next() (ev asgi.Event, last bool) {
-	if end := c.ended(); end != nil {
+	if end := c.end.Load(); end != nil {
 		return disconnectEvent(*end), true
 	}
 	for {
 		frame, err := c.readMessage()
 		if err != nil {
 			c.readFailed(err)
-			return disconnectEvent(*c.ended()), true
+			return disconnectEvent(*c.end.Load()), true
 		}
-		if c.ended() == nil {
+		if c.end.Load() == nil {
 			return asgi.WebSocketReceive{Frame: frame}, false
 		}
 	}
@@ -169,7 +169,7 @@ func (c *conn) readFailed(err error) {
 		c.protocolEnd(codeTooBig, errTooBig.Error())
 	case errors.Is(err, errReservedBit), errors.Is(err, errHalfCode):
 		c.protocolEnd(codeProtocol, err.Error())
-	case c.ended() != nil: // we closed first and the peer did not answer, or gorilla has written why
+	case c.end.Load() != nil: // we closed first and the peer did not answer, or gorilla has written why
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			c.peerClosed() // it had its time
 		}

@@ -11,6 +11,9 @@ import (
 
 // send is the connection's asgi.Send.
 func (c *conn) send(ctx context.Context, event asgi.Event) error {
+	if e, ok := event.(asgi.WebSocketSend); ok {
+		return c.sendFrame(ctx, e)
+	}
 	c.mu.Lock()
 	hs, over := c.hs, !c.open || c.closing || c.cut
 	c.mu.Unlock()
@@ -24,8 +27,6 @@ func (c *conn) send(ctx context.Context, event asgi.Event) error {
 		return asgi.ErrClosed
 	}
 	switch e := event.(type) {
-	case asgi.WebSocketSend:
-		return c.sendFrame(ctx, e)
 	case asgi.WebSocketFlush:
 		c.flush()
 		return nil
@@ -58,18 +59,13 @@ func (c *conn) sendClose(e asgi.WebSocketClose) error {
 	return c.close(asgi.DisconnectError{Code: e.Code, Reason: e.Reason, By: asgi.ByApp})
 }
 
-// sendFrame queues one message.
-func (c *conn) sendFrame(ctx context.Context, e asgi.WebSocketSend) error {
-	return c.enqueue(ctx, c.encode(e), e.More)
-}
-
 // encode makes an entry of a message. What many connections share is encoded once for all.
 func (c *conn) encode(e asgi.WebSocketSend) entry {
-	shared := e.Prepared.Holds(e.Frame)
+	shared, deflate := e.Prepared.Holds(e.Frame), c.srv.opts.Compression && c.compresses()
 	switch {
-	case c.deflate && shared:
+	case deflate && shared:
 		return entry{body: e.Prepared.Encoded(asgi.Compressed, c.srv.deflate.encode)}
-	case c.deflate:
+	case deflate:
 		return entry{body: c.srv.deflate.encode(e.Frame)}
 	case shared:
 		return entry{body: e.Prepared.Encoded(asgi.Plain, encodePlain)}
@@ -79,46 +75,72 @@ func (c *conn) encode(e asgi.WebSocketSend) entry {
 	return out
 }
 
+// compresses reports whether compression was negotiated.
+func (c *conn) compresses() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.open && c.deflate
+}
+
 // encodePlain makes one piece of header and payload.
 func encodePlain(f asgi.Frame) []byte {
 	b := appendHeader(make([]byte, 0, maxHeader+len(f.Data)), dataOpcode(f.Binary), len(f.Data))
 	return append(b, f.Data...)
 }
 
-// enqueue puts e at the end of the queue, waiting for room if ctx has not ended.
-func (c *conn) enqueue(ctx context.Context, e entry, more bool) error {
+// sendFrame puts a message at the end of the queue.
+func (c *conn) sendFrame(ctx context.Context, e asgi.WebSocketSend) error {
+	frame := c.encode(e)
 	c.mu.Lock()
-	for c.out.bytes > 0 && c.out.bytes+e.size() > c.srv.opts.QueueSize && !c.closing && !c.cut {
-		if ctx.Err() != nil {
-			c.scheduleLocked()
+	for {
+		switch {
+		case c.hs != nil:
 			c.mu.Unlock()
-			return asgi.ErrFull
-		}
-		if !c.writing {
+			return errNotAccepted(e)
+		case c.closing || c.cut || !c.open:
 			c.mu.Unlock()
-			c.flush()
-			c.mu.Lock()
-			continue
+			return asgi.ErrClosed
+		case c.out.bytes == 0 || c.out.bytes+frame.size() <= c.srv.opts.QueueSize:
+			c.out.push(&c.srv.entries, frame)
+			if !e.More {
+				c.scheduleLocked()
+			}
+			c.mu.Unlock()
+			return nil
 		}
-		room := c.roomLocked()
-		c.mu.Unlock()
-		select {
-		case <-room:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := c.unlockAndMakeRoom(ctx); err != nil {
+			return err
 		}
 		c.mu.Lock()
 	}
-	if c.closing || c.cut {
-		c.mu.Unlock()
-		return asgi.ErrClosed
-	}
-	c.out.push(&c.srv.entries, e)
-	if !more {
+}
+
+// unlockAndMakeRoom writes what waits if nobody does, or else waits for who does. It is called with mu locked, and leaves
+// it unlocked. With a ctx that has ended the queue is full at once.
+func (c *conn) unlockAndMakeRoom(ctx context.Context) error {
+	switch {
+	case ctx.Err() != nil:
 		c.scheduleLocked()
+		c.mu.Unlock()
+		return asgi.ErrFull
+	case !c.writing:
+		c.mu.Unlock()
+		c.flush()
+		return nil
 	}
+	room := c.roomLocked()
 	c.mu.Unlock()
-	return nil
+	select {
+	case <-room:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// errNotAccepted is for a message before the accept.
+func errNotAccepted(event asgi.Event) error {
+	return fmt.Errorf("asgi/server: send %s: the connection is not accepted yet: send websocket.accept first", event.EventType())
 }
 
 // control takes a control frame that gorilla wrote. That is a close frame with a code: pings and closes of the peer have

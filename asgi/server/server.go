@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gorilla/websocket"
 	"go.uber.org/zap"
@@ -31,6 +32,8 @@ type Server struct {
 	responses responsePool
 	deflate   deflater
 	flushers  *flushers
+	watches   []asgi.Watch
+	watched   atomic.Uint32  // which of them is next
 	helpers   sync.WaitGroup // goroutines that connections start
 
 	closing chan struct{} // closed when the shutdown begins
@@ -56,6 +59,7 @@ func New(app asgi.App, opts *Options) *Server {
 	s.log = s.opts.Logger
 	s.origins = parseOrigins(s.opts.Origins)
 	s.flushers = newFlushers(runtime.GOMAXPROCS(0), &s.writers)
+	s.watches = make([]asgi.Watch, runtime.GOMAXPROCS(0))
 	s.http = asgi.Handler{App: app, Derive: s.httpScope, OnError: s.httpError}
 	return s
 }
@@ -136,6 +140,7 @@ func (s *Server) websocketScope(r *http.Request, values context.Context) *asgi.S
 	f.Subprotocols = subprotocols(r.Header)
 	f.Extensions = websocketExtensions
 	f.State = s.state
+	f.Watch = s.nextWatch()
 	s.mount(&f)
 	return asgi.LoggerKey.With(asgi.NewScope(f), s.log)
 }
@@ -146,9 +151,15 @@ var websocketExtensions = map[string]map[string]any{"websocket.http.response": {
 func (s *Server) httpScope(scope *asgi.Scope) *asgi.Scope {
 	scope = scope.Derive(func(f *asgi.Fields) {
 		f.State = maps.Clone(s.state)
+		f.Watch = s.nextWatch()
 		s.mount(f)
 	})
 	return asgi.LoggerKey.With(scope, s.log)
+}
+
+// nextWatch gives connections their watch by turns: a few, so that their locks are rarely contended.
+func (s *Server) nextWatch() *asgi.Watch {
+	return &s.watches[s.watched.Add(1)%uint32(len(s.watches))]
 }
 
 // mount puts Options.RootPath in front.
