@@ -51,6 +51,8 @@ type Fields struct {
 	State map[string]any
 	// Channel is the name of the channel of a Channel scope.
 	Channel string
+	// Watch is the server's, for all its connections; nil where there is none.
+	Watch *Watch
 	// Context carries the values of the request that began the connection. Only its values count: the lifetime of a
 	// connection is the ctx of [App.Serve].
 	Context context.Context
@@ -184,6 +186,9 @@ func (s *Scope) State() map[string]any { return s.fields().State }
 
 // Channel is the name of the channel that a worker serves.
 func (s *Scope) Channel() string { return s.fields().Channel }
+
+// Watch is the server's timer for what takes long, nil where it has none.
+func (s *Scope) Watch() *Watch { return s.fields().Watch }
 
 // Value returns what net/http middleware around the server put under key into the context of the request that began
 // the connection, or nil. For values of our own middleware there is [Key].

@@ -19,7 +19,7 @@ func fullFields() asgi.Fields {
 		Type: asgi.HTTP, Method: "GET", Scheme: "https", HTTPVersion: "2", Host: "example.org:1", Path: "/r/a b",
 		RawPath: "/r/a%20b", RawQuery: "q=1", RootPath: "/r", Header: http.Header{"A": {"1", "2"}}, Client: "192.0.2.1:2",
 		Server: "192.0.2.2:3", Subprotocols: []string{"chat"}, Extensions: map[string]map[string]any{"x": {"y": 1}},
-		State: map[string]any{"s": 1}, Channel: "c", Context: context.WithValue(context.Background(), key{}, "v"),
+		State: map[string]any{"s": 1}, Channel: "c", Watch: new(asgi.Watch), Context: context.WithValue(context.Background(), key{}, "v"),
 	}
 }
 
@@ -35,9 +35,9 @@ func TestScopeTellsItsFields(t *testing.T) {
 	s := asgi.NewScope(f)
 	settings, ok := s.Extension("x")
 	got := []any{s.Type(), s.Method(), s.Scheme(), s.HTTPVersion(), s.Host(), s.Path(), s.RawPath(), s.RawQuery(), s.RootPath(),
-		s.Header(), s.Client(), s.Server(), s.Subprotocols(), settings, ok, s.State(), s.Channel()}
+		s.Header(), s.Client(), s.Server(), s.Subprotocols(), settings, ok, s.State(), s.Channel(), s.Watch()}
 	want := []any{f.Type, f.Method, f.Scheme, f.HTTPVersion, f.Host, f.Path, f.RawPath, f.RawQuery, f.RootPath,
-		f.Header, f.Client, f.Server, f.Subprotocols, f.Extensions["x"], true, f.State, f.Channel}
+		f.Header, f.Client, f.Server, f.Subprotocols, f.Extensions["x"], true, f.State, f.Channel, f.Watch}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("scope says %v\nwant       %v", got, want)
 	}

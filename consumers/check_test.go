@@ -70,7 +70,7 @@ func checkC1(t testing.TB, wrap asgi.Middleware) {
 	app := wrap(consumers.AsyncWebsocketConsumer[alone]{
 		New: func(*asgi.Scope) *alone { return state },
 		Connect: func(s *alone, ctx context.Context, c *consumers.Conn) error {
-			if err := c.GroupAdd(ctx, "room"); err != nil {
+			if err := errors.Join(c.GroupAdd(ctx, "room"), c.Accept(ctx, asgi.WebSocketAccept{})); err != nil {
 				return err
 			}
 			for i := range 3 { // Conn is for every goroutine, the state is not
@@ -84,7 +84,7 @@ func checkC1(t testing.TB, wrap asgi.Middleware) {
 					return nil
 				})
 			}
-			return c.Accept(ctx, asgi.WebSocketAccept{})
+			return nil
 		},
 		Text: func(s *alone, ctx context.Context, c *consumers.Conn, text string) error {
 			s.enter(ctx)

@@ -33,21 +33,22 @@ type Conn struct {
 
 	// The turn; see turn.go.
 	mu       sync.Mutex
-	wake     sync.Cond // something that somebody waits for has changed
-	mail     *mailbox  // nil until something has waited
-	running  string    // the handler that holds the turn
-	slowdown *time.Timer
-	capacity int32 // of the channel
-	busy     bool  // somebody holds the turn
-	waiting  bool  // the reader waits for the turn, and is next
-	long     bool  // its holder has had a handler that took long
-	reader   bool  // the handler that runs does so on the goroutine that reads
-	relieved bool  // did, until it took long; another one reads now
-	parked   bool  // the goroutine of Serve waits to read again
-	passed   bool  // and shall
-	ended    bool  // the last client event has been read
-	failed   bool  // a handler has ended the connection
-	shut     bool  // no message is taken any more
+	wake     sync.Cond    // something that somebody waits for has changed
+	mail     *mailbox     // nil until something has waited
+	running  string       // the handler that holds the turn
+	watched  asgi.Watched // the turn
+	capacity int32        // of the channel
+	busy     bool         // somebody holds the turn
+	waiting  bool         // the reader waits for the turn, and is next
+	long     bool         // its holder has had a handler that took long
+	seen     bool         // the turn is watched
+	reader   bool         // the handler that runs does so on the goroutine that reads
+	relieved bool         // did, until it took long; another one reads now
+	parked   bool         // the goroutine of Serve waits to read again
+	passed   bool         // and shall
+	ended    bool         // the last client event has been read
+	failed   bool         // a handler has ended the connection
+	shut     bool         // no message is taken any more
 	accepted bool
 	refused  bool
 	greeted  bool // Connect returned nil, or accepted: Disconnect will run
@@ -56,11 +57,14 @@ type Conn struct {
 	why      *asgi.DisconnectError // how it ended
 	patience *time.Timer
 
-	exchange *exchange // of an HTTP request
-	working  int32     // calls of Go that have not returned
+	exchange *exchange   // of an HTTP request
+	clock    *asgi.Watch // the server's, or one of its own
+	working  int32       // calls of Go that have not returned
 
 	turnHeld  atomic.Bool // for senders: what they send will be flushed when the turn ends
 	unflushed atomic.Bool
+	holding   bool   // unflushed was seen by a holder of the turn,
+	heldAt    uint32 // at this tick
 
 	helpers sync.WaitGroup // every goroutine this connection started
 }
@@ -69,6 +73,10 @@ type Conn struct {
 func newConn(ctx context.Context, t *table, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) *Conn {
 	c := &Conn{table: t, scope: scope, receive: receive, send: send, life: life{base: ctx}, busy: true}
 	c.wake.L = &c.mu
+	c.watched.Late = c.late
+	if c.clock = scope.Watch(); c.clock == nil {
+		c.clock = new(asgi.Watch)
+	}
 	c.layer = layerOf(scope, t.alias)
 	if scope.Type() == asgi.HTTP {
 		c.exchange = new(exchange)
@@ -157,6 +165,20 @@ func (c *Conn) sendEvent(ctx context.Context, ev asgi.WebSocketSend) error {
 	return err
 }
 
+// flushLate writes what earlier handlers sent a millisecond ago: where one follows the other, none is the last.
+func (c *Conn) flushLate() {
+	now := c.clock.Ticks()
+	switch {
+	case !c.unflushed.Load():
+		c.holding = false
+	case !c.holding:
+		c.holding, c.heldAt = true, now
+	case now-c.heldAt > 1:
+		c.holding = false
+		c.flush()
+	}
+}
+
 // flush has the server write what it holds back.
 func (c *Conn) flush() {
 	if c.unflushed.Swap(false) {
@@ -179,6 +201,8 @@ func (c *Conn) Close(ctx context.Context, code int, reason string) error {
 // SendEvent sends any event of the protocol, for what the other methods do not cover.
 func (c *Conn) SendEvent(ctx context.Context, ev asgi.Event) error {
 	switch ev := ev.(type) {
+	case nil:
+		return c.errorf("send", errors.New("the event is nil: pass one of the structs of package asgi"))
 	case asgi.WebSocketAccept:
 		return c.Accept(ctx, ev)
 	case asgi.WebSocketClose:
@@ -233,7 +257,15 @@ func (c *Conn) Respond(ctx context.Context, status int, header http.Header, body
 
 // GroupAdd makes this connection a member of group. It leaves by itself when it ends.
 func (c *Conn) GroupAdd(ctx context.Context, group string) error {
-	return c.layer.GroupAdd(ctx, group, c.channel)
+	return c.ofItself(c.channel, c.layer.GroupAdd(ctx, group, c.channel))
+}
+
+// ofItself has an error about the connection's own channel, which ends with it, match [asgi.ErrClosed].
+func (c *Conn) ofItself(channel string, err error) error {
+	if err != nil && channel == c.channel && errors.Is(err, layers.ErrNoChannel) {
+		return fmt.Errorf("%w: %w", asgi.ErrClosed, err)
+	}
+	return err
 }
 
 // GroupDiscard ends this connection's membership of group.
@@ -248,7 +280,7 @@ func (c *Conn) GroupSend(ctx context.Context, group string, m layers.Message) er
 
 // SendTo sends m to one channel.
 func (c *Conn) SendTo(ctx context.Context, channel string, m layers.Message) error {
-	return c.layer.Send(ctx, channel, m)
+	return c.ofItself(channel, c.layer.Send(ctx, channel, m))
 }
 
 // Go starts work that belongs to the connection: its ctx ends with the connection, the connection ends with its error

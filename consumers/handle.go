@@ -32,7 +32,10 @@ func recovered(err *error) {
 }
 
 // handleEvent runs the handler of a client event, with the turn, which has begun.
-func (c *Conn) handleEvent(ev asgi.Event) { c.end(c.callEvent(ev)) }
+func (c *Conn) handleEvent(ev asgi.Event) {
+	c.flushLate()
+	c.end(c.callEvent(ev))
+}
 
 func (c *Conn) callEvent(ev asgi.Event) (err error) {
 	defer recovered(&err)
@@ -41,6 +44,7 @@ func (c *Conn) callEvent(ev asgi.Event) (err error) {
 
 // handleMessage runs what is listed for a layer message, with the turn, which has begun.
 func (c *Conn) handleMessage(m layers.Message) {
+	c.flushLate()
 	var err error
 	if m.Expired(time.Now()) {
 		c.drop(m, layers.DropExpired, nil)

@@ -223,9 +223,6 @@ func (c *Conn) finish() error {
 func (c *Conn) stopTimers() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.slowdown != nil {
-		c.slowdown.Stop()
-	}
 	if c.patience != nil {
 		c.patience.Stop()
 	}

@@ -1,20 +1,14 @@
 package consumers
 
 import (
-	"time"
-
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/layers"
 )
 
-// handlerTime is how long a handler may keep the turn before the connection gets a reader beside it, and before what
-// it has sent is written without waiting for its return.
-const handlerTime = time.Millisecond
-
 // Two things are passed around. The turn belongs to whoever runs a handler; the reading to whoever calls receive. They
 // start together on the goroutine of Serve, and stay there as long as handlers are quick: nothing is handed over then.
 //
-// When a handler that runs on the reading goroutine takes long, the reading passes to another: to the goroutine of Serve
+// When a handler that runs on the reading goroutine takes long, about a millisecond ([asgi.Watch]), the reading passes to another: to the goroutine of Serve
 // if that is parked, else to a new one. The one that lost it finishes what waits for the turn; then it parks, if it is
 // that of Serve, or ends. A layer message that needs a handler while nobody has the turn is handled by a goroutine
 // started on demand.
@@ -47,7 +41,7 @@ func (c *Conn) read(held bool) {
 		switch {
 		case ev == nil && held:
 			c.leave()
-		case ev != nil && c.enter(ev, held):
+		case ev != nil && c.enter(ev, held, why != nil):
 			c.handleEvent(ev)
 			lost = c.leave()
 		} // else it is queued: who has the turn will handle it
@@ -62,18 +56,19 @@ func (c *Conn) read(held bool) {
 
 // enter takes the turn for the reader. It waits while a quick handler runs, for at most one layer message, and while the
 // client lane is full: that stops the reader, and TCP then slows the client. It reports false when the event has been
-// queued behind a handler that takes long, or when nobody will handle it any more.
-func (c *Conn) enter(ev asgi.Event, held bool) bool {
+// queued behind a handler that takes long, or when nobody will handle it any more. After the last event nothing is left
+// to read, however long its handler takes.
+func (c *Conn) enter(ev asgi.Event, held, last bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for size := eventSize(ev); ; {
 		switch {
+		case c.failed && !held || c.shut:
+			return false
 		case held || !c.busy:
 			c.busy = true
-			c.begin(ev.EventType(), true)
+			c.begin(ev.EventType(), !last)
 			return true
-		case c.failed || c.shut:
-			return false
 		case c.long && c.mail.roomForEvent(size):
 			c.box().pushEvent(ev)
 			return false
@@ -103,6 +98,10 @@ func (c *Conn) leave() (lost bool) {
 func (c *Conn) release() {
 	c.busy, c.long = false, false
 	c.turnHeld.Store(false)
+	if c.seen {
+		c.seen = false
+		c.clock.Stop(&c.watched)
+	}
 	over := c.ended || c.failed
 	switch {
 	case c.waiting || over:
@@ -222,21 +221,17 @@ func (c *Conn) begin(name string, reader bool) {
 	} // else nobody can be heard yet, and nothing be written: Accept looks again
 }
 
-// watch has slow look at the handler in a millisecond. The lock is held.
+// watch has late look at the turn when it takes long. The lock is held.
 func (c *Conn) watch() {
-	if c.slowdown == nil {
-		c.slowdown = time.AfterFunc(handlerTime, c.slow)
-	} else {
-		c.slowdown.Reset(handlerTime)
+	if !c.seen {
+		c.seen = true
+		c.clock.Start(&c.watched)
 	}
 }
 
 // end notes that the handler has returned, with err. It ends the connection if it has to.
 func (c *Conn) end(err error) {
 	c.mu.Lock()
-	if c.slowdown != nil {
-		c.slowdown.Stop()
-	}
 	c.running = ""
 	complete := c.exchange != nil && c.exchange.complete && !c.ended
 	c.mu.Unlock()
@@ -246,30 +241,26 @@ func (c *Conn) end(err error) {
 	c.result(err)
 }
 
-// slow runs when a handler has had its millisecond: what it sent is written, and if it runs on the goroutine that reads,
-// the reading passes to another. A worker's consumer reads nothing ahead: what it has not begun, another may do.
-func (c *Conn) slow() {
+// late runs when somebody has had the turn for a millisecond: what handlers sent is written, and if the one that runs does
+// so on the goroutine that reads, the reading passes to another. A worker's consumer reads nothing ahead: what it has not
+// begun, another may do.
+func (c *Conn) late() {
 	c.mu.Lock()
-	if c.running == "" || c.shut {
+	if !c.seen || c.shut {
 		c.mu.Unlock()
 		return
 	}
-	c.long = true
+	c.seen, c.long = false, true // the next handler of this turn will be watched again
 	c.turnHeld.Store(false)
-	read := c.reader && c.scope.Type() != asgi.Channel
-	if read {
+	if c.reader && c.running != "" && c.scope.Type() != asgi.Channel {
 		c.reader, c.relieved = false, true
 		if c.parked {
-			c.passed, read = true, false
+			c.passed = true
 		} else {
-			c.helpers.Add(1)
+			c.helpers.Go(func() { c.read(false) })
 		}
 	}
 	c.wake.Broadcast()
 	c.mu.Unlock()
 	c.flush()
-	if read {
-		defer c.helpers.Done()
-		c.read(false)
-	}
 }
