@@ -3,6 +3,7 @@ package consumers
 import (
 	"context"
 	"fmt"
+	"reflect"
 
 	"github.com/tideway-go/tideway/layers"
 )
@@ -16,7 +17,7 @@ type Handler[S any] struct {
 // On lists a method of the state as the handler of a message type. A payload that is no T is dropped, counted, and
 // logged once per type; the connection goes on.
 func On[S, T any](typ layers.Type[T], h func(s *S, ctx context.Context, c *Conn, v T) error) Handler[S] {
-	mustHandle(h == nil, typ.String())
+	mustHandle[S](h == nil, "for message type %q", typ)
 	return Handler[S]{typ.String(), func(s *S, ctx context.Context, c *Conn, m layers.Message) error {
 		v, err := typ.Decode(m)
 		if err != nil {
@@ -26,9 +27,11 @@ func On[S, T any](typ layers.Type[T], h func(s *S, ctx context.Context, c *Conn,
 	}}
 }
 
-func mustHandle(isNil bool, name string) {
+// mustHandle panics when a handler of S is nil; the rest says which.
+func mustHandle[S any](isNil bool, format string, args ...any) {
 	if isNil {
-		panic(fmt.Sprintf("consumers: the handler for message type %q is nil: pass a method such as (*chat).message", name))
+		panic(fmt.Sprintf("consumers: %s: the handler "+format+" is nil: pass a method of the state, such as (*chat).message",
+			append([]any{reflect.TypeFor[S]()}, args...)...))
 	}
 }
 

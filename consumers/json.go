@@ -11,7 +11,7 @@ import (
 // JSON makes a Text handler of one that takes a decoded value. A message that is no JSON, or none that fits T, closes
 // the connection with 1007 and leaves one line in the log; to be more patient, decode in a Text handler of your own.
 func JSON[S, T any](h func(s *S, ctx context.Context, c *Conn, v T) error) func(*S, context.Context, *Conn, string) error {
-	mustHandle(h == nil, "JSON")
+	mustHandle[S](h == nil, "given to JSON")
 	return func(s *S, ctx context.Context, c *Conn, text string) error {
 		var v T
 		if err := decodeJSON(text, &v); err != nil {
@@ -23,7 +23,7 @@ func JSON[S, T any](h func(s *S, ctx context.Context, c *Conn, v T) error) func(
 
 // SyncJSON is [JSON] for blocking handlers.
 func SyncJSON[S, T any](h func(s *S, c *SyncConn, v T) error) func(*S, *SyncConn, string) error {
-	mustHandle(h == nil, "JSON")
+	mustHandle[S](h == nil, "given to SyncJSON")
 	return func(s *S, c *SyncConn, text string) error {
 		var v T
 		if err := decodeJSON(text, &v); err != nil {

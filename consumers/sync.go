@@ -103,7 +103,7 @@ func (d SyncHTTPConsumer[S]) App() asgi.App {
 
 // OnSync is [On] for blocking handlers.
 func OnSync[S, T any](typ layers.Type[T], h func(s *S, c *SyncConn, v T) error) Handler[S] {
-	mustHandle(h == nil, typ.String())
+	mustHandle[S](h == nil, "for message type %q", typ)
 	return On(typ, async1(nil, h))
 }
 
