@@ -31,12 +31,7 @@ func recovered(err *error) {
 	}
 }
 
-// handleEvent runs the handler of a client event, with the turn, which has begun.
-func (c *Conn) handleEvent(ev asgi.Event) {
-	c.flushLate()
-	c.end(c.callEvent(ev))
-}
-
+// callEvent runs the handler of a client event, with the turn, which has begun.
 func (c *Conn) callEvent(ev asgi.Event) (err error) {
 	defer recovered(&err)
 	return c.table.event(c, ev)
@@ -44,7 +39,6 @@ func (c *Conn) callEvent(ev asgi.Event) (err error) {
 
 // handleMessage runs what is listed for a layer message, with the turn, which has begun.
 func (c *Conn) handleMessage(m layers.Message) {
-	c.flushLate()
 	var err error
 	if m.Expired(time.Now()) {
 		c.drop(m, layers.DropExpired, nil)
@@ -53,9 +47,9 @@ func (c *Conn) handleMessage(m layers.Message) {
 	}
 	if bad, ok := err.(*badPayload); ok {
 		c.drop(m, layers.DropInvalid, bad.error)
-		err = nil
+		return
 	}
-	c.end(err)
+	c.result(err)
 }
 
 // handleQueued handles a message that a worker took from a queue. It is the event of the turn, so what it returns ends

@@ -90,6 +90,11 @@ func (c *Conn) lost(err error) *asgi.DisconnectError {
 func (c *Conn) closed(why asgi.DisconnectError) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.close(why)
+}
+
+// close is closed with the lock held.
+func (c *Conn) close(why asgi.DisconnectError) {
 	if c.ended {
 		return
 	}

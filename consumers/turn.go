@@ -35,20 +35,19 @@ func (c *Conn) loop() {
 // read reads, and handles what it reads if it gets the turn, until the connection has ended or another goroutine reads.
 // held says that it has the turn already.
 func (c *Conn) read(held bool) {
-	for ; ; held = false {
+	for done := false; !done; held = false {
 		ev, why := c.next()
-		lost := false
 		switch {
 		case ev == nil && held:
-			c.leave()
+			c.leave(nil)
 		case ev != nil && c.enter(ev, held, why != nil):
-			c.handleEvent(ev)
-			lost = c.leave()
-		} // else it is queued: who has the turn will handle it
+			c.flushLate()
+			done = c.leave(c.callEvent(ev))
+		default: // who has the turn will handle it
+			done = c.over()
+		}
 		if why != nil {
 			c.closed(*why)
-		}
-		if lost || c.over() {
 			return
 		}
 	}
@@ -79,19 +78,24 @@ func (c *Conn) enter(ev asgi.Event, held, last bool) bool {
 	}
 }
 
-// leave ends the turn of a goroutine that reads. It reports true if another has taken the reading over meanwhile.
-func (c *Conn) leave() (lost bool) {
+// leave ends the turn of the goroutine that reads, whose handler returned err. It reports true if that goroutine need not
+// go on: another has taken the reading over, or the connection has ended.
+func (c *Conn) leave(err error) (done bool) {
+	c.result(err)
 	c.mu.Lock()
-	if lost = c.relieved; lost {
+	c.handled()
+	relieved := c.relieved
+	if relieved {
 		c.relieved = false
 		c.drain()
 	}
 	c.release()
+	done = relieved || c.ended || c.failed
 	c.mu.Unlock()
-	if lost {
+	if relieved {
 		c.flush()
 	}
-	return lost
+	return done
 }
 
 // release gives the turn up. The lock is held.
@@ -106,7 +110,7 @@ func (c *Conn) release() {
 	switch {
 	case c.waiting || over:
 		c.wake.Broadcast()
-	case c.mail.messages() > 0:
+	case c.mail.messages() > 0 && !c.refused:
 		c.startHandling()
 	}
 }
@@ -129,15 +133,17 @@ func (c *Conn) startHandling() {
 func (c *Conn) drain() {
 	for messageNext := true; ; {
 		event := c.mail.events() > 0 && !c.failed
-		message := c.mail.messages() > 0 && !c.failed && !c.ended
+		message := c.mail.messages() > 0 && !c.failed && !c.ended && !c.refused
 		switch {
 		case message && (messageNext || !event):
 			messageNext = false
 			m := c.mail.popMessage()
 			c.begin(m.Type(), false)
 			c.mu.Unlock()
+			c.flushLate()
 			c.handleMessage(m)
 			c.mu.Lock()
+			c.handled()
 		case event:
 			messageNext = true
 			ev := c.mail.popEvent()
@@ -146,8 +152,10 @@ func (c *Conn) drain() {
 			}
 			c.begin(ev.EventType(), false)
 			c.mu.Unlock()
-			c.handleEvent(ev)
+			c.flushLate()
+			c.result(c.callEvent(ev))
 			c.mu.Lock()
+			c.handled()
 		default:
 			return
 		}
@@ -229,16 +237,12 @@ func (c *Conn) watch() {
 	}
 }
 
-// end notes that the handler has returned, with err. It ends the connection if it has to.
-func (c *Conn) end(err error) {
-	c.mu.Lock()
+// handled notes that the handler has returned. The lock is held.
+func (c *Conn) handled() {
 	c.running = ""
-	complete := c.exchange != nil && c.exchange.complete && !c.ended
-	c.mu.Unlock()
-	if complete {
-		c.closed(asgi.DisconnectError{By: asgi.ByApp})
+	if c.exchange != nil && c.exchange.complete && !c.ended {
+		c.close(asgi.DisconnectError{By: asgi.ByApp})
 	}
-	c.result(err)
 }
 
 // late runs when somebody has had the turn for a millisecond: what handlers sent is written, and if the one that runs does
