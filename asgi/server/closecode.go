@@ -40,5 +40,5 @@ func checkClose(code int, reason string) error {
 
 // disconnectEvent is the event that tells the application what d says.
 func disconnectEvent(d asgi.DisconnectError) asgi.WebSocketDisconnect {
-	return asgi.WebSocketDisconnect{Code: d.Code, Reason: d.Reason, By: d.By}
+	return asgi.WebSocketDisconnect(d)
 }

@@ -215,7 +215,7 @@ func (c *conn) relayEvent(ctx context.Context, send asgi.Send, event asgi.Event)
 	case asgi.WebSocketHTTPResponseStart:
 		return true, send(ctx, asgi.HTTPResponseStart{Status: e.Status, Header: e.Header})
 	case asgi.WebSocketHTTPResponseBody:
-		err = send(ctx, asgi.HTTPResponseBody{Body: e.Body, MoreBody: e.MoreBody})
+		err = send(ctx, asgi.HTTPResponseBody(e))
 		return e.MoreBody && ctx.Err() == nil, err
 	}
 	return true, fmt.Errorf("asgi/server: send %s: a refusal has begun: send websocket.http.response.body", eventName(event))
