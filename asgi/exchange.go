@@ -144,6 +144,14 @@ func (x *exchange) over() bool {
 // gone reports whether the request has ended. The request's own context may be a moment ahead of ctx.
 func (x *exchange) gone() bool { return x.ctx.Err() != nil || x.request.Err() != nil }
 
+// cause is why the request has ended, or nil.
+func (x *exchange) cause() error {
+	if x.ctx.Err() == nil && x.request.Err() != nil {
+		return requestCause(x.request)
+	}
+	return context.Cause(x.ctx)
+}
+
 // past is a deadline that ends a read or a write which waits.
 var past = time.Unix(1, 0)
 

@@ -295,13 +295,19 @@ func TestFromHandlerLeftBehind(t *testing.T) {
 		r *http.Request
 	}
 	kept := make(chan left, 1)
-	url, client := adapted(t, func(w http.ResponseWriter, r *http.Request) { kept <- left{w, r} })
+	served := make(chan struct{})
+	h := asgi.Handler{App: asgi.FromHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { kept <- left{w, r} }))}
+	url, client := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r)
+		close(served)
+	}))
 	// Of a body of unknown length the first part has been received already.
 	r, err := client.Post(url, "text/plain", io.MultiReader(strings.NewReader("body")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	body(t, r)
+	<-served // the client had its response before
 	l := <-kept
 	if n, err := l.r.Body.Read(make([]byte, 1)); n != 0 || err == nil {
 		t.Errorf("Read after the handler: %d, %v", n, err)

@@ -52,7 +52,7 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.open(r.Context())
 	defer x.close() // also for runtime.Goexit
 	err := serve(x.ctx, h.App, scope, x.receive, x.send)
-	ended := context.Cause(x.ctx)
+	ended := x.cause()
 	x.close()
 	h.conclude(scope, x, err, ended)
 }

@@ -268,6 +268,7 @@ func TestClientLeavesOverHTTP2(t *testing.T) {
 		server := httptest.NewUnstartedServer(asgi.Handler{
 			OnError: func(_ *asgi.Scope, err error) { t.Errorf("OnError heard %v", err) },
 			App: app(func(ctx context.Context, c conn) error {
+				defer close(got)
 				if err := c.send(ctx, startOK); err != nil {
 					return err
 				}

@@ -178,14 +178,14 @@ func (x *exchange) guard(ctx context.Context, write func() error) error {
 	case cut && !errors.Is(context.Cause(ctx), ErrClosed): // before gone: net/http ends the request after such a cut
 		x.broken = true
 		return context.Cause(ctx)
+	case err == nil: // also for a client that has read it and left at once
+		return nil
 	case x.gone():
 		x.broken = true
 		return ErrClosed
-	case err != nil:
-		x.broken = true
-		return fmt.Errorf("%w: %w", ErrClosed, err)
 	}
-	return nil
+	x.broken = true
+	return fmt.Errorf("%w: %w", ErrClosed, err)
 }
 
 // write hands one part to net/http and flushes it, with the headers if it is the first one.
