@@ -307,7 +307,11 @@ func (c *Conn) work(work func(ctx context.Context) error) {
 	}
 	if err != nil && (!quiet(c.context(), err) || errors.Is(err, ErrStop)) {
 		c.fail(err)
-		c.life.end(*failure(err))
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if !c.shut {
+			c.cancelNow(*failure(err))
+		}
 	}
 }
 

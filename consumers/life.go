@@ -19,6 +19,7 @@ const (
 // run is the life of the connection, on the goroutine of Serve. An idle connection waits in here, so the frames of run,
 // loop and next are kept small.
 func (c *Conn) run() error {
+	defer c.life.end(nil)
 	if err := c.open(); err != nil {
 		return err
 	}
@@ -235,6 +236,8 @@ func (c *Conn) stopTimers() {
 
 // outcome is what Serve returns of the connection's own error: nothing when it did what it said.
 func (c *Conn) outcome() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if _, chosen := c.err.(asgi.CloseError); chosen || c.err == nil || errors.Is(c.err, ErrStop) {
 		return nil
 	}

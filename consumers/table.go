@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/layers"
@@ -20,7 +21,6 @@ type table struct {
 	alias    string // of the layer
 	groups   []string
 	logger   *zap.Logger
-	limit    *Limit
 
 	newState func(*asgi.Scope) any
 	event    func(c *Conn, ev asgi.Event) error // one event of the protocol
@@ -29,6 +29,7 @@ type table struct {
 	forward  map[string]*Forwarder
 
 	logged sync.Map // what the log has heard of and need not hear again
+	kinds  atomic.Int32
 }
 
 type messageHandler func(ctx context.Context, c *Conn, m layers.Message) error
@@ -87,8 +88,17 @@ func (t *table) Serve(ctx context.Context, scope *asgi.Scope, receive asgi.Recei
 	return newConn(ctx, t, scope, receive, send).run()
 }
 
+// maxKinds bounds what a table remembers to have logged: message types come from whoever shares the broker.
+const maxKinds = 1000
+
 // firstOf reports whether what is to be logged is the first of its kind for this table.
 func (t *table) firstOf(kind string) bool {
+	if t.kinds.Load() >= maxKinds {
+		return false
+	}
 	_, known := t.logged.LoadOrStore(kind, true)
+	if !known {
+		t.kinds.Add(1)
+	}
 	return !known
 }

@@ -8,10 +8,10 @@ import (
 // Two things are passed around. The turn belongs to whoever runs a handler; the reading to whoever calls receive. They
 // start together on the goroutine of Serve, and stay there as long as handlers are quick: nothing is handed over then.
 //
-// When a handler that runs on the reading goroutine takes long, about a millisecond ([asgi.Watch]), the reading passes to another: to the goroutine of Serve
-// if that is parked, else to a new one. The one that lost it finishes what waits for the turn; then it parks, if it is
-// that of Serve, or ends. A layer message that needs a handler while nobody has the turn is handled by a goroutine
-// started on demand.
+// When a handler that runs on the reading goroutine takes long, about a millisecond ([asgi.Watch]), the reading passes
+// to another: to the goroutine of Serve if that is parked, else to a new one. The one that lost it finishes what waits
+// for the turn; then it parks, if it is that of Serve, or ends. A layer message that needs a handler while nobody has
+// the turn is handled by a goroutine started on demand.
 
 // loop is what the goroutine of Serve does until the connection has ended. It begins with the turn and the reading.
 func (c *Conn) loop() {
