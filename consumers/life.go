@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/layers"
 	"go.uber.org/zap"
 )
 
@@ -218,7 +219,7 @@ func (c *Conn) finish() error {
 		}
 	}
 	if c.layer != nil {
-		if e := c.layer.EndChannel(ctx, c.channel); e != nil {
+		if e := c.layer.EndChannel(ctx, c.channel); e != nil && !errors.Is(e, layers.ErrClosed) {
 			err = errors.Join(err, c.errorf("leave groups", e))
 		}
 	}
