@@ -301,8 +301,8 @@ func TestPanic(t *testing.T) {
 		site, layer := site(t, socket{
 			Groups: []string{"room"},
 			Text: func(_ *none, ctx context.Context, c *consumers.Conn, text string) error {
-				var nothing map[string]int
-				nothing[text] = 1
+				var nothing []int
+				_ = nothing[len(text)]
 				return nil
 			},
 			Forward: consumers.Types(noted),

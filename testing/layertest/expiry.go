@@ -87,7 +87,7 @@ func (t *trial) receiveWaits(expiry time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), slack(expiry))
 	defer cancel()
 	if n, err := m.number(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("Receive after the expiry: got message %d and %s, want to wait", n, quoted(err))
+		return fmt.Errorf("a Receive after the expiry: got message %d and %s, want to wait", n, quoted(err))
 	}
 	return errors.Join(t.expect(m, "a channel after its message expired"), t.expect(other, "a channel nobody looked at"))
 }
