@@ -358,3 +358,40 @@ func TestNeitherLaneStarves(t *testing.T) {
 		}
 	})
 }
+
+// TestLanesTakeTurns: C2, while both lanes have something, handlers of one and of the other run by turns.
+func TestLanesTakeTurns(t *testing.T) {
+	for _, takes := range []time.Duration{100 * time.Microsecond, 3 * time.Millisecond} { // alone, and with a second goroutine
+		synctest.Test(t, func(t *testing.T) {
+			const each = 30
+			type order struct{ lanes strings.Builder }
+			state := new(order)
+			site, layer := site(t, consumers.AsyncWebsocketConsumer[order]{
+				New:    func(*asgi.Scope) *order { return state },
+				Groups: []string{"room"},
+				Text: func(s *order, ctx context.Context, c *consumers.Conn, text string) error {
+					s.lanes.WriteByte('c')
+					rest(ctx, takes)
+					return nil
+				},
+				Messages: []consumers.Handler[order]{consumers.On(noted, func(s *order, ctx context.Context, c *consumers.Conn, v note) error {
+					s.lanes.WriteByte('l')
+					rest(ctx, takes)
+					return nil
+				})},
+			}.App())
+			ws := site.Dial("/")
+			for range each {
+				if err := layer.GroupSend(t.Context(), "room", noted.With(note{})); err != nil {
+					t.Fatal(err)
+				}
+				ws.SendText("x")
+			}
+			rest(t.Context(), time.Second)
+			ws.Disconnect()
+			if got := state.lanes.String(); len(got) != 2*each || strings.Contains(got[:2*each-4], "ccc") || strings.Contains(got[:2*each-4], "lll") {
+				t.Errorf("C2 broken: handlers of %v ran in the order %s", takes, got)
+			}
+		})
+	}
+}
