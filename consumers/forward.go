@@ -67,3 +67,9 @@ func (f *Forwarder) event(m layers.Message) (asgi.Event, error) {
 	}
 	return ev.(asgi.Event), nil
 }
+
+// heldWith is what a message holds besides its own bytes as long as it waits, once its frame is made: the decoded payload,
+// the frame, and the form in which the server has encoded it for other receivers.
+func heldWith(m layers.Message, frame asgi.Event) int {
+	return m.Size() + 2*len(frame.(asgi.WebSocketSend).Frame.Data)
+}

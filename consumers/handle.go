@@ -81,15 +81,10 @@ func (c *Conn) callMessage(m layers.Message) (err error) {
 	return c.table.messages[m.Type()](c.context(), c, m)
 }
 
-// offer sends the ready frame of m if there is room for it now, and reports false if it has to wait. It runs on the
-// sender's goroutine.
-func (c *Conn) offer(f *Forwarder, m layers.Message) bool {
-	ev, err := f.event(m)
-	if err != nil {
-		c.drop(m, layers.DropInvalid, err)
-		return true
-	}
-	err = c.sendAtOnce(ev)
+// offer sends a ready frame if there is room for it now, and reports false if it has to wait. It runs on the sender's
+// goroutine.
+func (c *Conn) offer(frame asgi.Event) bool {
+	err := c.sendAtOnce(frame)
 	if err == nil {
 		return true
 	}

@@ -9,7 +9,7 @@ import (
 const (
 	clientEvents = 64      // client events that wait for the turn
 	clientBytes  = 1 << 20 // and their bytes
-	layerBytes   = 2 << 20 // bytes of layer messages; their number is bounded by the channel's capacity
+	layerBytes   = 2 << 20 // bytes that layer messages hold; their number is bounded by the channel's capacity
 )
 
 // A ring is a queue that grows as needed, allocates nothing before its first item, and gives large memory back
@@ -57,9 +57,17 @@ func (r *ring[T]) pop() (v T) {
 // A mailbox holds what waits for the turn, in two lanes. Its owner's lock guards it. A nil one is empty.
 type mailbox struct {
 	client      ring[asgi.Event]
-	layer       ring[layers.Message]
+	layer       ring[letter]
 	clientBytes int
 	layerBytes  int
+	sending     int // bytes of a message whose frame waits for room in the server's queue
+}
+
+// A letter is a layer message that waits, and the bytes that it holds.
+type letter struct {
+	layers.Message
+	held  int
+	ready bool // its frame is made
 }
 
 // events is the number of client events that wait.
@@ -94,22 +102,29 @@ func (b *mailbox) popEvent() asgi.Event {
 	return ev
 }
 
-// pushMessage adds m unless the lane is full: capacity messages, or layerBytes.
-func (b *mailbox) pushMessage(m layers.Message, capacity int) bool {
-	size := m.Size()
-	if b.layer.n > 0 && (b.layer.n >= capacity || b.layerBytes+size > layerBytes) {
+// pushMessage adds a message unless the lane is full: capacity messages, or layerBytes.
+func (b *mailbox) pushMessage(l letter, capacity int) bool {
+	held := b.layerBytes + b.sending
+	if held > 0 && (b.layer.n >= capacity || held+l.held > layerBytes) {
 		return false
 	}
-	b.layer.push(m)
-	b.layerBytes += size
+	b.layer.push(l)
+	b.layerBytes += l.held
 	return true
 }
 
+// popMessage takes the oldest message. If its frame is ready, what it holds counts until the next call of sent: sending it
+// may take as long as waiting did.
 func (b *mailbox) popMessage() layers.Message {
-	m := b.layer.pop()
-	b.layerBytes -= m.Size()
-	return m
+	l := b.layer.pop()
+	b.layerBytes -= l.held
+	if l.ready {
+		b.sending = l.held
+	}
+	return l.Message
 }
+
+func (b *mailbox) sent() { b.sending = 0 }
 
 // eventSize is what an event holds of the peer's bytes.
 func eventSize(ev asgi.Event) int {

@@ -84,7 +84,7 @@ func TestLanes(t *testing.T) {
 				} else {
 					client = false
 				}
-				layer = b.pushMessage(message(c.size), 100) && layer
+				layer = push(&b, message(c.size)) && layer
 			}
 			if client != c.client || layer != c.layer {
 				t.Errorf("all fits: client lane %v, layer lane %v; want %v and %v", client, layer, c.client, c.layer)
@@ -113,10 +113,31 @@ func BenchmarkMailbox(b *testing.B) {
 	b.ReportAllocs()
 	for range b.N {
 		box.pushEvent(ev)
-		box.pushMessage(m, 100)
-		box.pushMessage(m, 100)
+		push(&box, m)
+		push(&box, m)
 		box.popMessage()
 		box.popEvent()
 		box.popMessage()
+	}
+}
+
+// push is a message that holds nothing but itself.
+func push(b *mailbox, m layers.Message) bool { return b.pushMessage(letter{m, m.Size(), false}, 100) }
+
+// TestReadyFrameCountsUntilItIsSent: C9, a message whose frame waits for room in the server's queue is memory that the
+// client holds, though it has left the lane.
+func TestReadyFrameCountsUntilItIsSent(t *testing.T) {
+	var box mailbox
+	large, small := letter{held: layerBytes, ready: true}, letter{held: 1, ready: true}
+	if !box.pushMessage(large, 100) {
+		t.Fatal("an empty lane does not take one message")
+	}
+	box.popMessage()
+	if box.pushMessage(small, 100) {
+		t.Error("C9 broken: what is being sent is not counted")
+	}
+	box.sent()
+	if !box.pushMessage(small, 100) {
+		t.Error("what was sent is still counted")
 	}
 }

@@ -143,6 +143,7 @@ func (c *Conn) drain() {
 			c.flushLate()
 			c.handleMessage(m)
 			c.mu.Lock()
+			c.mail.sent()
 			c.handled()
 		case event:
 			messageNext = true
@@ -185,6 +186,16 @@ func (b *inbox) Deliver(m layers.Message) error {
 		c.dropUnlisted(m)
 		return nil
 	}
+	var frame asgi.Event
+	l := letter{m, m.Size(), listed}
+	if listed {
+		var err error
+		if frame, err = ready.event(m); err != nil {
+			c.drop(m, layers.DropInvalid, err)
+			return nil
+		}
+		l.held += heldWith(m, frame)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.shut || c.ended || c.failed || c.refused {
@@ -193,16 +204,16 @@ func (b *inbox) Deliver(m layers.Message) error {
 	if listed && !c.busy && !c.waiting && c.mail.messages() == 0 && c.mail.events() == 0 {
 		c.busy = true
 		c.mu.Unlock()
-		done := c.offer(ready, m)
+		done := c.offer(frame)
 		c.mu.Lock()
-		if !done && !c.box().pushMessage(m, int(c.capacity)) {
+		if !done && !c.box().pushMessage(l, int(c.capacity)) {
 			c.release()
 			return layers.ErrChannelFull
 		}
 		c.release()
 		return nil
 	}
-	if !c.box().pushMessage(m, int(c.capacity)) {
+	if !c.box().pushMessage(l, int(c.capacity)) {
 		return layers.ErrChannelFull
 	}
 	if !c.busy && !c.waiting { // else whoever leaves next sees the message
@@ -216,7 +227,7 @@ func (b *inbox) Flush() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.mail != nil {
-		b.mail.layer, b.mail.layerBytes = ring[layers.Message]{}, 0
+		b.mail.layer, b.mail.layerBytes = ring[letter]{}, 0
 	}
 }
 
