@@ -51,3 +51,17 @@ func FuzzQueue(f *testing.F) {
 		}
 	})
 }
+
+// What is in scratch already, a pong, goes first, also before a frame that would else be written as it is.
+func TestQueueFillAppends(t *testing.T) {
+	var pool sync.Pool
+	var q queue
+	q.push(&pool, entry{body: []byte("frame")})
+	if b, joined := q.fill(&pool, append(make([]byte, 0, 64), "pong "...)); string(b) != "pong frame" || !joined {
+		t.Errorf("got %q, joined %v", b, joined)
+	}
+	q.push(&pool, entry{body: []byte("frame")})
+	if b, joined := q.fill(&pool, make([]byte, 0, 64)); string(b) != "frame" || joined {
+		t.Errorf("got %q, joined %v", b, joined)
+	}
+}

@@ -1,0 +1,102 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/asgi/server"
+)
+
+// When both close frames are through, the server closes the socket, however long the application takes to clean up.
+func TestSocketClosesBeforeTheApplicationEnds(t *testing.T) {
+	for _, mount := range []func(testing.TB, asgi.App, server.Options) *site{variant{}.mount, variant{}.mountPipes} {
+		released := make(chan struct{})
+		s := mount(t, socket(func(ctx context.Context, _ *asgi.Scope, receive asgi.Receive, _ asgi.Send) error {
+			receive(ctx)
+			<-released
+			return nil
+		}), server.Options{})
+		p := s.open()
+		p.send(fin|closing, closePayload(1000, ""))
+		if err := p.expectEnd(1000); err != nil {
+			t.Error(err)
+		}
+		if _, err := p.br.ReadByte(); err != io.EOF {
+			t.Errorf("after the close frame comes %v, want the end", err)
+		}
+		close(released)
+	}
+}
+
+// A peer that goes on sending after its mistake can still read why it was closed: the server reads on, so that the socket
+// is not reset with the close frame in it.
+func TestCloseFrameReachesATalkativePeer(t *testing.T) {
+	s := variant{}.mount(t, echoing(nil), server.Options{})
+	for range 5 {
+		p := s.open()
+		if _, err := p.Write(join(frame(fin|0x3, ""), bytes.Repeat([]byte("tideway "), 1<<19))); err != nil {
+			t.Error("while talking: ", err)
+		}
+		if err := p.expectEnd(1002); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// What is sent from outside, one message at a time, is written though nobody reads or flushes.
+func TestFlushersWake(t *testing.T) {
+	sends, done := make(chan asgi.Send, 1), make(chan struct{})
+	defer close(done)
+	p := variant{}.mount(t, controlled(sends, done), server.Options{}).open()
+	send := <-sends
+	for i := range 100 {
+		send(endedContext(), message(fmt.Sprint(i), false))
+		if err := p.expect(fin|text, fmt.Sprint(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A peer that was slow once, but in time, gets all that waited, unharmed by what others were sent meanwhile, and has the
+// whole time again for the next write.
+func TestSlowPeerRecovers(t *testing.T) {
+	const limit = time.Second
+	sends, done := make(chan asgi.Send, 1), make(chan struct{})
+	defer close(done)
+	s := variant{}.mount(t, controlled(sends, done), server.Options{WriteTimeout: limit, QueueSize: 32 << 20})
+	p := s.open()
+	send := <-sends
+	const count, size = 16, 1 << 20 // more than loopback buffers
+	for i := range count {
+		if err := send(endedContext(), asgi.WebSocketSend{Frame: asgi.Frame{Binary: true, Data: bytes.Repeat([]byte{'a' + byte(i)}, size)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other := s.open()
+	sendOther := <-sends
+	half := strings.Repeat("0123456789", 3000) // of what one write joins
+	for range 20 {
+		sendOther(endedContext(), message(half, true))
+		sendOther(endedContext(), message(half, false))
+		other.receive()
+		other.receive()
+	}
+	for i := range count {
+		if _, payload, err := p.receive(); err != nil || len(payload) != size || strings.Trim(payload, string('a'+rune(i))) != "" {
+			t.Fatalf("message %d: %d bytes, %v", i, len(payload), err)
+		}
+	}
+	<-time.After(limit + 100*time.Millisecond)
+	if err := send(endedContext(), message("again", false)); err != nil {
+		t.Error(err)
+	}
+	if err := p.expect(fin|text, "again"); err != nil {
+		t.Error(err)
+	}
+}
