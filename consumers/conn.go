@@ -151,7 +151,7 @@ func (c *Conn) sendFrame(ctx context.Context, op string, f asgi.Frame) error {
 
 // sendEvent sends a message so that it is written at once, or, while a handler runs, with all that the handler sends.
 func (c *Conn) sendEvent(ctx context.Context, ev asgi.WebSocketSend) error {
-	ev.More = c.turnHeld.Load()
+	ev.More = c.turnHeld.Load() && !ofWork(ctx)
 	err := c.send(ctx, ev)
 	if ev.More {
 		c.unflushed.Store(true)
@@ -159,10 +159,22 @@ func (c *Conn) sendEvent(ctx context.Context, ev asgi.WebSocketSend) error {
 			c.flush()
 		}
 	}
-	if errors.Is(err, asgi.ErrFull) && ctx.Err() != nil {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, asgi.ErrFull) && ctx.Err() != nil:
 		return context.Cause(ctx)
+	case !errors.Is(err, asgi.ErrClosed) && c.unanswered():
+		return fmt.Errorf("%w; from Connect, call Conn.Accept before it", err)
 	}
 	return err
+}
+
+// unanswered reports whether the handshake still waits for its answer.
+func (c *Conn) unanswered() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.accepted && !c.refused
 }
 
 // flushLate writes what earlier handlers sent a millisecond ago: where one follows the other, none is the last.
@@ -297,7 +309,7 @@ func (c *Conn) Go(work func(ctx context.Context) error) {
 }
 
 func (c *Conn) work(work func(ctx context.Context) error) {
-	err := guard(func() error { return work(c.context()) })
+	err := guard(func() error { return work(workContext{c.context()}) })
 	c.mu.Lock()
 	c.working--
 	idle := c.running == "" && c.table.protocol == asgi.HTTP && len(c.exchange.body) == 0

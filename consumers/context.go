@@ -70,3 +70,24 @@ func (l *life) Err() error {
 
 // Value is also how [context.Cause] finds the cause, so it asks the inner ctx.
 func (l *life) Value(key any) any { return l.made().Value(key) }
+
+// A workContext is the ctx of [Conn.Go]: what is sent with it is written at once, even while a handler runs.
+type workContext struct{ context.Context }
+
+type workKey struct{}
+
+// Value also answers for ctxs made of this one.
+func (w workContext) Value(key any) any {
+	if key == (workKey{}) {
+		return true
+	}
+	return w.Context.Value(key)
+}
+
+// ofWork reports whether ctx comes from [Conn.Go].
+func ofWork(ctx context.Context) bool {
+	if _, handler := ctx.(*life); handler {
+		return false
+	}
+	return ctx.Value(workKey{}) != nil
+}

@@ -102,7 +102,7 @@ func TestNewcomersMistakes(t *testing.T) {
 		text    string
 	}{
 		{"sending before the accept", func(ctx context.Context, c *consumers.Conn) error { return c.SendText(ctx, "hello") }, nil,
-			"consumers: consumers_test.none: send text: asgitest: send websocket.send: the WebSocket is not accepted yet: send asgi.WebSocketAccept first"},
+			"consumers: consumers_test.none: send text: asgitest: send websocket.send: the WebSocket is not accepted yet: send asgi.WebSocketAccept first; from Connect, call Conn.Accept before it"},
 		{"accepting twice", func(ctx context.Context, c *consumers.Conn) error {
 			return errors.Join(c.Accept(ctx, asgi.WebSocketAccept{}), c.Accept(ctx, asgi.WebSocketAccept{}))
 		}, nil, "the WebSocket is accepted already"},

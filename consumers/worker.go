@@ -1,6 +1,7 @@
 package consumers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -113,31 +114,25 @@ func (w *Worker) serve(taking, handlers context.Context, channel string) error {
 	if w.Logger != nil {
 		scope = asgi.LoggerKey.With(scope, w.Logger)
 	}
+	worked := false // an instance has come so far as to ask for a message
 	for failures := 0; ; {
 		source := &source{layer: w.Layer, taking: taking, channel: channel}
 		err := guard(func() error { return w.App.Serve(handlers, scope, source.receive, refuse) })
-		switch {
-		case taking.Err() != nil:
+		if taking.Err() != nil {
 			w.log(channel, err)
 			return nil
-		case errors.Is(source.err, layers.ErrClosed) || errors.Is(source.err, errors.ErrUnsupported) || errors.Is(source.err, layers.ErrInvalidName):
-			return fmt.Errorf("consumers: worker: channel %q: %w", channel, source.err)
-		case source.err != nil:
-			w.log(channel, source.err)
-		case source.taken == 0:
-			if err == nil {
-				err = errors.New("the application returned without taking a message")
-			}
-			return fmt.Errorf("consumers: worker: channel %q: %w", channel, err)
-		default:
-			w.log(channel, err)
 		}
+		worked = worked || source.asked
+		if cause := source.hopeless(err, worked); cause != nil {
+			return fmt.Errorf("consumers: worker: channel %q: %w", channel, cause)
+		}
+		w.log(channel, cmp.Or(source.err, err))
 		if source.taken > 0 {
 			failures = 0
-		} else {
-			failures++
-			pause(taking, failures)
+			continue
 		}
+		failures++
+		pause(taking, failures)
 	}
 }
 
@@ -169,11 +164,30 @@ type source struct {
 	layer   *layers.Layer
 	taking  context.Context
 	channel string
+	asked   bool
 	taken   int
 	err     error // what ended it
 }
 
+// hopeless returns why another try could not go better: the layer is closed or has no such channel, or the application
+// has never worked. err is what Serve returned.
+func (s *source) hopeless(err error, worked bool) error {
+	for _, err := range []error{s.err, err} {
+		if errors.Is(err, layers.ErrClosed) || errors.Is(err, errors.ErrUnsupported) || errors.Is(err, layers.ErrInvalidName) {
+			return err
+		}
+	}
+	switch {
+	case worked:
+		return nil
+	case err == nil:
+		return errors.New("the application returned without asking for a message")
+	}
+	return err
+}
+
 func (s *source) receive(ctx context.Context) (asgi.Event, error) {
+	s.asked = true
 	if s.taking.Err() != nil { // AfterFunc would come too late
 		return nil, fmt.Errorf("consumers: worker: %w: it stops", asgi.ErrClosed)
 	}

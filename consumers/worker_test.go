@@ -281,7 +281,7 @@ func TestWorkerCannotGoOn(t *testing.T) {
 		{"a process-local name", consumers.Worker{Layer: layer, App: good, Channels: []string{"specific.x!7"}}, "specific.x!7", nil},
 		{"a closed layer", consumers.Worker{Layer: closed, App: good, Channels: []string{"jobs"}}, `channel "jobs"`, layers.ErrClosed},
 		{"an app that fails at once", consumers.Worker{Layer: layer, App: failing, Channels: []string{"jobs"}}, `channel "jobs": no route`, nil},
-		{"an app that returns at once", consumers.Worker{Layer: layer, App: idle, Channels: []string{"jobs"}}, "returned without taking a message", nil},
+		{"an app that returns at once", consumers.Worker{Layer: layer, App: idle, Channels: []string{"jobs"}}, "returned without asking for a message", nil},
 		{"one of two channels", consumers.Worker{Layer: layer, App: good, Channels: []string{"jobs", "other jobs"}}, "other jobs", layers.ErrInvalidName},
 	} {
 		t.Run(c.name, func(t *testing.T) {
