@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -289,4 +290,52 @@ func TestFullClientLane(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestFullOfExpired: Case 73. Messages whose time is over make room in a mailbox that they had filled.
+func TestFullOfExpired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var name string
+		var handled []int
+		free := make(chan struct{})
+		layer := memlayer.New(&layers.Options{Capacity: 3, Expiry: time.Minute})
+		site := asgitest.New(t, socket{
+			Connect: func(_ *none, ctx context.Context, c *consumers.Conn) error {
+				name = c.ChannelName()
+				return nil
+			},
+			Text: func(_ *none, ctx context.Context, c *consumers.Conn, text string) error {
+				<-free
+				return nil
+			},
+			Messages: []consumers.Handler[none]{consumers.On(noted, func(_ *none, ctx context.Context, c *consumers.Conn, v note) error {
+				handled = append(handled, v.N)
+				return c.SendText(ctx, "handled")
+			})},
+		}.App()).With(&asgitest.Options{Layer: layer})
+		ws := site.Dial("/")
+		ws.SendText("wait")
+		synctest.Wait()
+		for i := range 3 {
+			if err := layer.Send(t.Context(), name, noted.With(note{N: i})); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := layer.Send(t.Context(), name, noted.With(note{N: 3})); !errors.Is(err, layers.ErrChannelFull) {
+			t.Fatalf("the fourth of three: %v, want layers.ErrChannelFull", err)
+		}
+		rest(t.Context(), 2*time.Minute)
+		if err := layer.Send(t.Context(), name, noted.With(note{N: 4})); err != nil {
+			t.Fatalf("after the others expired: %v", err)
+		}
+		close(free)
+		ws.ExpectText("handled")
+		ws.Disconnect()
+		if !slices.Equal(handled, []int{4}) {
+			t.Errorf("handled %v, want 4 alone", handled)
+		}
+		if n := layer.Stats().Dropped[layers.DropExpired]; n != 3 {
+			t.Errorf("%d were counted as expired, want 3", n)
+		}
+	})
 }

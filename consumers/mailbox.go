@@ -1,6 +1,8 @@
 package consumers
 
 import (
+	"time"
+
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/layers"
 )
@@ -111,6 +113,16 @@ func (b *mailbox) pushMessage(l letter, capacity int) bool {
 	b.layer.push(l)
 	b.layerBytes += l.held
 	return true
+}
+
+// popExpired takes the messages at the head of the lane whose time is over.
+func (b *mailbox) popExpired(now time.Time) (expired []layers.Message) {
+	for b.layer.n > 0 && b.layer.buf[b.layer.head].Expired(now) {
+		l := b.layer.pop()
+		b.layerBytes -= l.held
+		expired = append(expired, l.Message)
+	}
+	return expired
 }
 
 // popMessage takes the oldest message. If its frame is ready, what it holds counts until the next call of sent: sending it

@@ -1,6 +1,8 @@
 package consumers
 
 import (
+	"time"
+
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/layers"
 )
@@ -196,30 +198,40 @@ func (b *inbox) Deliver(m layers.Message) error {
 		}
 		l.held += heldWith(m, frame)
 	}
+	expired, err := c.deliver(l, frame)
+	for _, old := range expired {
+		c.drop(old, layers.DropExpired, nil)
+	}
+	return err
+}
+
+// deliver offers frame, if there is one, or queues l. It returns the messages that made room because their time is over.
+func (c *Conn) deliver(l letter, frame asgi.Event) (expired []layers.Message, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.shut || c.ended || c.failed || c.refused {
-		return layers.ErrNoChannel
+		return nil, layers.ErrNoChannel
 	}
-	if listed && !c.busy && !c.waiting && c.mail.messages() == 0 && c.mail.events() == 0 {
+	if frame != nil && !c.busy && !c.waiting && c.mail.messages() == 0 && c.mail.events() == 0 {
 		c.busy = true
 		c.mu.Unlock()
 		done := c.offer(frame)
 		c.mu.Lock()
-		if !done && !c.box().pushMessage(l, int(c.capacity)) {
-			c.release()
-			return layers.ErrChannelFull
+		defer c.release()
+		if done {
+			return nil, nil
 		}
-		c.release()
-		return nil
 	}
-	if !c.box().pushMessage(l, int(c.capacity)) {
-		return layers.ErrChannelFull
+	box := c.box()
+	if !box.pushMessage(l, int(c.capacity)) {
+		if expired = box.popExpired(time.Now()); len(expired) == 0 || !box.pushMessage(l, int(c.capacity)) {
+			return expired, layers.ErrChannelFull
+		}
 	}
 	if !c.busy && !c.waiting { // else whoever leaves next sees the message
 		c.startHandling()
 	}
-	return nil
+	return expired, nil
 }
 
 // Flush drops the messages that wait.
