@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tideway-go/tideway/asgi"
@@ -98,5 +99,33 @@ func TestSlowPeerRecovers(t *testing.T) {
 	}
 	if err := p.expect(fin|text, "again"); err != nil {
 		t.Error(err)
+	}
+}
+
+// A peer that does not answer a close frame is waited for once, 5 s, whoever closed.
+func TestSilentPeerIsWaitedForOnce(t *testing.T) {
+	for name, closeIt := range map[string]func(*site, *peer){
+		"application": func(_ *site, p *peer) { p.send(fin|text, "quit") },
+		"shutdown":    func(s *site, _ *peer) { go s.stop() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := variant{}.mountPipes(t, echoing(nil), server.Options{})
+				p := s.open()
+				start := time.Now()
+				closeIt(s, p)
+				p.end()
+				if _, err := p.br.ReadByte(); err != io.EOF {
+					t.Errorf("after the close frame comes %v, want the end", err)
+				}
+				if err := takes(start, 5*time.Second); err != nil {
+					t.Error(err)
+				}
+				s.stop()
+				if err := takes(start, 5*time.Second); err != nil {
+					t.Error("shutdown: ", err)
+				}
+			})
+		})
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"sync"
 	"time"
 
@@ -170,7 +169,7 @@ func (c *conn) readFailed(err error) {
 	case errors.Is(err, errReservedBit), errors.Is(err, errHalfCode):
 		c.protocolEnd(codeProtocol, err.Error())
 	case c.end.Load() != nil: // we closed first and the peer did not answer, or gorilla has written why
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		if timedOut(err) {
 			c.peerClosed() // it had its time
 		}
 	case isInflateError(err):
@@ -178,6 +177,12 @@ func (c *conn) readFailed(err error) {
 	default:
 		c.lose(asgi.DisconnectError{Code: codeAbnormal, Reason: lostReason(err), By: asgi.ByNetwork}, false)
 	}
+}
+
+// timedOut reports whether a read has met its deadline. gorilla hides [os.ErrDeadlineExceeded] behind an error of its own.
+func timedOut(err error) bool {
+	var late net.Error
+	return errors.As(err, &late) && late.Timeout()
 }
 
 // isInflateError reports whether a compressed message was at fault, and not the connection: that is a CloseError 1006
