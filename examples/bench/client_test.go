@@ -142,6 +142,15 @@ func (c *client) hear(text string) error {
 	return nil
 }
 
+// listen reads until the end.
+func (c *client) listen() {
+	for {
+		if _, _, err := c.receive(); err != nil {
+			return
+		}
+	}
+}
+
 // reset ends the connection as a crashed client does: by a TCP reset.
 func (c *client) reset() {
 	c.SetLinger(0)
@@ -190,6 +199,14 @@ func missing(t testing.TB, what string) {
 		t.Fatal(what)
 	}
 	t.Skip(what)
+}
+
+// scaled is a number for a full run, or a smaller one for -short and for the race detector.
+func scaled(full, less int) int {
+	if testing.Short() || raceEnabled {
+		return less
+	}
+	return full
 }
 
 // text is a text of a size that begins with a number.

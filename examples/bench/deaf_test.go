@@ -11,9 +11,10 @@ import (
 	"github.com/tideway-go/tideway/layers"
 )
 
+// audience is how many read, and how many never do.
+func audience() (readers, deaf int) { return scaled(100, 20), scaled(200, 40) }
+
 const (
-	readers   = 100
-	deaf      = 200
 	deafSize  = 32 << 10 // a message that fills the deaf soon
 	deafFills = 150      // so many are more than 64 KiB of kernel buffers, a queue of 1 MiB and a mailbox of 2 MiB
 )
@@ -72,6 +73,7 @@ func hearing(t testing.TB, list []*client, n, size int) (heard <-chan struct{}, 
 // TestNobodyWaitsForTheDeaf: members that read get everything, in order, while 200 never read; these are never cut
 // here, so whoever waited for them would wait for ever.
 func TestNobodyWaitsForTheDeaf(t *testing.T) {
+	readers, deaf := audience()
 	for _, tc := range deafRooms {
 		t.Run(tc.name, func(t *testing.T) {
 			s := serve(t, server.Options{WriteTimeout: time.Hour})
@@ -88,7 +90,7 @@ func TestNobodyWaitsForTheDeaf(t *testing.T) {
 				<-heard
 			}
 			wait()
-			if full := s.layer.Stats().Dropped[layers.DropFull]; full < deaf {
+			if full := s.layer.Stats().Dropped[layers.DropFull]; full < uint64(deaf) {
 				t.Errorf("%d messages were dropped for full members, want one for each of the %d deaf at least: they read", full, deaf)
 			}
 			for _, c := range silent {
@@ -100,6 +102,7 @@ func TestNobodyWaitsForTheDeaf(t *testing.T) {
 
 // TestDeafAreCut: after the write timeout members that never read are gone, and the room has missed nothing.
 func TestDeafAreCut(t *testing.T) {
+	readers, deaf := audience()
 	for _, tc := range deafRooms {
 		t.Run(tc.name, func(t *testing.T) {
 			s := serve(t, server.Options{WriteTimeout: 200 * time.Millisecond})

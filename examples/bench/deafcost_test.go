@@ -14,7 +14,7 @@ import (
 // member speaks and reads, so that none shares what it holds.
 func deafCost(t testing.TB, payload string) int {
 	t.Helper()
-	const rooms = 4
+	rooms := scaled(4, 1)
 	p := start(t, server.Options{WriteTimeout: time.Hour})
 	deaf, speakers := make([]*client, rooms), make([]*client, rooms)
 	for i := range rooms {

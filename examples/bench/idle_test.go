@@ -22,10 +22,7 @@ func idleMembers(t testing.TB, p *process, n int) []*client {
 
 // TestIdleMembersAreOneGoroutineEach counts the goroutines of a server with 5,000 idle members of a group.
 func TestIdleMembersAreOneGoroutineEach(t *testing.T) {
-	n := 5000
-	if testing.Short() || raceEnabled {
-		n = 500
-	}
+	n := scaled(5000, 500)
 	needFiles(t, uint64(n)+100)
 	p := start(t, server.Options{})
 	idleMembers(t, p, n)
