@@ -33,22 +33,22 @@ type Conn struct {
 
 	// The turn; see turn.go.
 	mu       sync.Mutex
-	wake     sync.Cond    // something that somebody waits for has changed
-	mail     *mailbox     // nil until something has waited
-	running  string       // the handler that holds the turn
-	watched  asgi.Watched // the turn
-	capacity int32        // of the channel
-	busy     bool         // somebody holds the turn
-	waiting  bool         // the reader waits for the turn, and is next
-	long     bool         // its holder has had a handler that took long
-	seen     bool         // the turn is watched
-	reader   bool         // the handler that runs does so on the goroutine that reads
-	relieved bool         // did, until it took long; another one reads now
-	parked   bool         // the goroutine of Serve waits to read again
-	passed   bool         // and shall
-	ended    bool         // the last client event has been read
-	failed   bool         // a handler has ended the connection
-	shut     bool         // no message is taken any more
+	wake     sync.Cond     // something that somebody waits for has changed
+	mail     *mailbox      // nil until something has waited
+	running  string        // the handler that holds the turn
+	watched  *asgi.Watched // the turn; nil until it has been watched
+	capacity int32         // of the channel
+	busy     bool          // somebody holds the turn
+	waiting  bool          // the reader waits for the turn, and is next
+	long     bool          // its holder has had a handler that took long
+	seen     bool          // the turn is watched
+	reader   bool          // the handler that runs does so on the goroutine that reads
+	relieved bool          // did, until it took long; another one reads now
+	parked   bool          // the goroutine of Serve waits to read again
+	passed   bool          // and shall
+	ended    bool          // the last client event has been read
+	failed   bool          // a handler has ended the connection
+	shut     bool          // no message is taken any more
 	accepted bool
 	refused  bool
 	greeted  bool // Connect returned nil, or accepted: Disconnect will run
@@ -73,7 +73,6 @@ type Conn struct {
 func newConn(ctx context.Context, t *table, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) *Conn {
 	c := &Conn{table: t, scope: scope, receive: receive, send: send, life: life{base: ctx}, busy: true}
 	c.wake.L = &c.mu
-	c.watched.Late = c.late
 	if c.clock = scope.Watch(); c.clock == nil {
 		c.clock = new(asgi.Watch)
 	}

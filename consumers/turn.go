@@ -106,7 +106,7 @@ func (c *Conn) release() {
 	c.turnHeld.Store(false)
 	if c.seen {
 		c.seen = false
-		c.clock.Stop(&c.watched)
+		c.clock.Stop(c.watched)
 	}
 	over := c.ended || c.failed
 	switch {
@@ -254,9 +254,12 @@ func (c *Conn) begin(name string, reader bool) {
 
 // watch has late look at the turn when it takes long. The lock is held.
 func (c *Conn) watch() {
+	if c.watched == nil {
+		c.watched = &asgi.Watched{Late: c.late}
+	}
 	if !c.seen {
 		c.seen = true
-		c.clock.Start(&c.watched)
+		c.clock.Start(c.watched)
 	}
 }
 

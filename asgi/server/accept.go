@@ -97,7 +97,7 @@ func (c *conn) begin() {
 	c.mu.Lock()
 	c.open = true
 	if c.srv.opts.PingInterval > 0 {
-		c.setTimerLocked(c.srv.opts.PingInterval)
+		c.srv.pulse.add(c)
 	}
 	c.mu.Unlock()
 	select {

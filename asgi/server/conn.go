@@ -51,13 +51,15 @@ type conn struct {
 	// end is set once, under mu, and read without.
 	end atomic.Pointer[asgi.DisconnectError]
 
+	beat beat // its place in the pulse
+
 	// reads is odd while somebody waits in a Read of the socket, and grows with each: the ping timer's sign of life.
 	reads     atomic.Uint32
 	tickReads uint32 // reads at the last tick
 
 	mu    sync.Mutex
 	hs    *handshake  // nil once it is decided
-	timer *time.Timer // pings while open, then the limit on the application's farewell
+	timer *time.Timer // for the answer to a ping, then the limit on the application's farewell
 
 	// The outbound side.
 	out     queue
@@ -93,6 +95,7 @@ func (c *conn) finishLocked(d asgi.DisconnectError) {
 		return
 	}
 	c.end.Store(&d)
+	c.srv.pulse.remove(c)
 	if limit := c.srv.opts.AppCloseTimeout; limit > 0 && c.open {
 		if d.By == asgi.ByApp || d.By == asgi.ByServer {
 			limit += lingerTime // a Receive that waits hears of it when the peer has answered
@@ -187,6 +190,7 @@ func (c *conn) conclude(err error) {
 func (c *conn) farewell(err error) {
 	c.mu.Lock()
 	c.returned = true
+	c.srv.pulse.remove(c)
 	if c.timer != nil {
 		c.timer.Stop()
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/tideway-go/tideway/asgi"
 )
 
-// setTimerLocked starts the connection's only timer anew.
+// setTimerLocked starts the connection's own timer anew, for what is not due in the common pulse.
 func (c *conn) setTimerLocked(d time.Duration) {
 	if c.timer == nil {
 		c.timer = time.AfterFunc(d, c.tick)
@@ -20,14 +20,22 @@ func (c *conn) setTimerLocked(d time.Duration) {
 // pingFrame is shared: it has no payload, because any byte from the peer is sign of life enough.
 var pingFrame = []byte{bitFin | opPing, 0}
 
-// tick asks for a sign of life, or notices that none has come. c.reads grows when a Read of the socket begins and again
+// tick is the connection's own timer.
+func (c *conn) tick() {
+	if c.end.Load() != nil {
+		c.overdue()
+		return
+	}
+	c.ping()
+}
+
+// ping asks for a sign of life, or notices that none has come. c.reads grows when a Read of the socket begins and again
 // when it has brought something. An odd number means that somebody listens, and half of it counts what was heard; while
 // nobody listens the clock stands still.
-func (c *conn) tick() {
+func (c *conn) ping() {
 	c.mu.Lock()
 	if c.end.Load() != nil {
 		c.mu.Unlock()
-		c.overdue()
 		return
 	}
 	reads := c.reads.Load()
@@ -46,10 +54,14 @@ func (c *conn) tick() {
 		c.pinged, c.lastCall = true, false
 		c.out.push(&c.srv.entries, entry{body: pingFrame})
 		c.scheduleLocked()
-		c.setTimerLocked(min(interval, timeout))
+		if timeout < interval {
+			c.setTimerLocked(timeout)
+		} else {
+			c.srv.pulse.add(c)
+		}
 	default:
 		c.pinged, c.lastCall = false, false
-		c.setTimerLocked(interval)
+		c.srv.pulse.add(c)
 	}
 	c.mu.Unlock()
 }

@@ -32,6 +32,7 @@ type Server struct {
 	responses responsePool
 	deflate   deflater
 	flushers  *flushers
+	pulse     pulse
 	watches   []asgi.Watch
 	watched   atomic.Uint32  // which of them is next
 	helpers   sync.WaitGroup // goroutines that connections start
@@ -59,6 +60,7 @@ func New(app asgi.App, opts *Options) *Server {
 	s.log = s.opts.Logger
 	s.origins = parseOrigins(s.opts.Origins)
 	s.flushers = newFlushers(runtime.GOMAXPROCS(0), &s.writers)
+	s.pulse.interval = s.opts.PingInterval
 	s.watches = make([]asgi.Watch, runtime.GOMAXPROCS(0))
 	s.http = asgi.Handler{App: app, Derive: s.httpScope, OnError: s.httpError}
 	return s
