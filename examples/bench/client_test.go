@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"runtime"
 	"strings"
@@ -59,14 +58,19 @@ func (c *client) handshake(path string) error {
 	if _, err := io.WriteString(c, request(path)); err != nil {
 		return err
 	}
-	answer, err := http.ReadResponse(c.br, nil)
+	status, err := c.br.ReadString('\n')
 	if err != nil {
 		return err
 	}
-	if answer.StatusCode != http.StatusSwitchingProtocols {
-		return fmt.Errorf("handshake: %s", answer.Status)
+	if !strings.HasPrefix(status, "HTTP/1.1 101 ") {
+		return fmt.Errorf("handshake: %s", status)
 	}
-	return nil
+	for {
+		line, err := c.br.ReadSlice('\n')
+		if err != nil || len(line) == len("\r\n") {
+			return err
+		}
+	}
 }
 
 func request(path string) string {

@@ -1,17 +1,13 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"net"
 	"sync/atomic"
 	"testing"
 
 	"github.com/tideway-go/tideway/asgi/server"
 	"github.com/tideway-go/tideway/consumers"
 	"github.com/tideway-go/tideway/layers"
-	"github.com/tideway-go/tideway/layers/memlayer"
-	"go.uber.org/zap"
 )
 
 // counted is a payload that counts how often it is made JSON.
@@ -33,25 +29,11 @@ const countedMessage layers.Type[counted] = "chat.counted"
 // TestBroadcastIsMarshalledOnce counts through the real server what package consumers counts for 10,000 members.
 func TestBroadcastIsMarshalledOnce(t *testing.T) {
 	const n = 10
-	layer := memlayer.New(nil)
-	layers.Register(layers.Default, layer)
-	defer layers.Register(layers.Default, nil)
-	defer layer.Close(context.Background())
-	app := consumers.AsyncWebsocketConsumer[echo]{Groups: []string{"room"}, Forward: consumers.Types(countedMessage)}.App()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() {
-		served <- server.New(app, &server.Options{Logger: zap.NewNop(), ShutdownWindow: -1}).Serve(ctx, ln)
-	}()
-	defer func() { stop(); <-served }()
-	list := join(t, ln.Addr().String(), "any", n)
+	s := serveApp(t, consumers.AsyncWebsocketConsumer[echo]{Groups: []string{"room"}, Forward: consumers.Types(countedMessage)}.App(), server.Options{})
+	list := join(t, s.addr, "any", n)
 	message := countedMessage.With(counted{"hello"})
 	marshalled.Store(0) // With has encoded, too
-	if err := layer.GroupSend(ctx, "room", message); err != nil {
+	if err := s.layer.GroupSend(t.Context(), "room", message); err != nil {
 		t.Fatal(err)
 	}
 	hearAll(t, list, "hello")

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/asgi/server"
 	"github.com/tideway-go/tideway/layers"
 	"github.com/tideway-go/tideway/layers/memlayer"
@@ -23,6 +24,11 @@ type site struct {
 // serve serves the two sockets of this command until the end of the test.
 func serve(t testing.TB, opts server.Options) *site {
 	t.Helper()
+	return serveApp(t, app(), opts)
+}
+
+func serveApp(t testing.TB, app asgi.App, opts server.Options) *site {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +44,7 @@ func serve(t testing.TB, opts server.Options) *site {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &site{addr: ln.Addr().String(), layer: layer, sockets: &sockets{Listener: ln}}
 	served := make(chan error, 1)
-	go func() { served <- server.New(app(), &opts).Serve(ctx, s.sockets) }() // awaited by stop
+	go func() { served <- server.New(app, &opts).Serve(ctx, s.sockets) }() // awaited by stop
 	var ended *error
 	s.stop = func() error {
 		if ended == nil {
