@@ -4,9 +4,11 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // FieldsOf describes a request as net/http gives it to a handler. The result does not hold the request, so that a
@@ -40,9 +42,33 @@ func FieldsOf(r *http.Request) Fields {
 		f.Scheme = "https"
 	}
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
-		f.Server = address(local.String())
+		f.Server = address(localText(local))
 	}
 	return f
+}
+
+// lastLocal is the local address that was last asked for. Those of one listener are mostly the same, and the text of one
+// is then shared by all of its connections.
+var lastLocal atomic.Pointer[struct {
+	addr netip.AddrPort
+	text string
+}]
+
+func localText(a net.Addr) string {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok || tcp.Zone != "" {
+		return a.String()
+	}
+	addr := tcp.AddrPort()
+	last := lastLocal.Load()
+	if last == nil || last.addr != addr {
+		last = &struct {
+			addr netip.AddrPort
+			text string
+		}{addr, tcp.String()}
+		lastLocal.Store(last)
+	}
+	return last.text
 }
 
 // requestPath returns the decoded path, the path as it was sent, and the prefix that handlers in front have cut off.

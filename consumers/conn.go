@@ -33,22 +33,22 @@ type Conn struct {
 
 	// The turn; see turn.go.
 	mu       sync.Mutex
-	wake     sync.Cond     // something that somebody waits for has changed
-	mail     *mailbox      // nil until something has waited
-	running  string        // the handler that holds the turn
-	watched  *asgi.Watched // the turn; nil until it has been watched
-	capacity int32         // of the channel
-	busy     bool          // somebody holds the turn
-	waiting  bool          // the reader waits for the turn, and is next
-	long     bool          // its holder has had a handler that took long
-	seen     bool          // the turn is watched
-	reader   bool          // the handler that runs does so on the goroutine that reads
-	relieved bool          // did, until it took long; another one reads now
-	parked   bool          // the goroutine of Serve waits to read again
-	passed   bool          // and shall
-	ended    bool          // the last client event has been read
-	failed   bool          // a handler has ended the connection
-	shut     bool          // no message is taken any more
+	wake     sync.Cond  // something that somebody waits for has changed
+	mail     *mailbox   // nil until something has waited
+	running  string     // the handler that holds the turn
+	watched  *turnWatch // nil until the turn has been watched
+	capacity int32      // of the channel
+	busy     bool       // somebody holds the turn
+	waiting  bool       // the reader waits for the turn, and is next
+	long     bool       // its holder has had a handler that took long
+	seen     bool       // the turn is watched
+	reader   bool       // the handler that runs does so on the goroutine that reads
+	relieved bool       // did, until it took long; another one reads now
+	parked   bool       // the goroutine of Serve waits to read again
+	passed   bool       // and shall
+	ended    bool       // the last client event has been read
+	failed   bool       // a handler has ended the connection
+	shut     bool       // no message is taken any more
 	accepted bool
 	refused  bool
 	greeted  bool // Connect returned nil, or accepted: Disconnect will run
@@ -57,14 +57,11 @@ type Conn struct {
 	why      *asgi.DisconnectError // how it ended
 	patience *time.Timer
 
-	exchange *exchange   // of an HTTP request
-	clock    *asgi.Watch // the server's, or one of its own
-	working  int32       // calls of Go that have not returned
+	exchange *exchange // of an HTTP request
+	working  int32     // calls of Go that have not returned
 
 	turnHeld  atomic.Bool // for senders: what they send will be flushed when the turn ends
 	unflushed atomic.Bool
-	holding   bool   // unflushed was seen by a holder of the turn,
-	heldAt    uint32 // at this tick
 
 	helpers sync.WaitGroup // every goroutine this connection started
 }
@@ -73,9 +70,6 @@ type Conn struct {
 func newConn(ctx context.Context, t *table, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) *Conn {
 	c := &Conn{table: t, scope: scope, receive: receive, send: send, life: life{base: ctx}, busy: true}
 	c.wake.L = &c.mu
-	if c.clock = scope.Watch(); c.clock == nil {
-		c.clock = new(asgi.Watch)
-	}
 	c.layer = layerOf(scope, t.alias)
 	if scope.Type() == asgi.HTTP {
 		c.exchange = new(exchange)
@@ -178,14 +172,18 @@ func (c *Conn) unanswered() bool {
 
 // flushLate writes what earlier handlers sent a millisecond ago: where one follows the other, none is the last.
 func (c *Conn) flushLate() {
-	now := c.clock.Ticks()
+	w := c.watched
+	if w == nil {
+		return
+	}
+	now := w.clock.Ticks()
 	switch {
 	case !c.unflushed.Load():
-		c.holding = false
-	case !c.holding:
-		c.holding, c.heldAt = true, now
-	case now-c.heldAt > 1:
-		c.holding = false
+		w.holding = false
+	case !w.holding:
+		w.holding, w.heldAt = true, now
+	case now-w.heldAt > 1:
+		w.holding = false
 		c.flush()
 	}
 }

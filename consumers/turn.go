@@ -106,7 +106,7 @@ func (c *Conn) release() {
 	c.turnHeld.Store(false)
 	if c.seen {
 		c.seen = false
-		c.clock.Stop(c.watched)
+		c.watched.clock.Stop(&c.watched.Watched)
 	}
 	over := c.ended || c.failed
 	switch {
@@ -252,14 +252,25 @@ func (c *Conn) begin(name string, reader bool) {
 	} // else nobody can be heard yet, and nothing be written: Accept looks again
 }
 
-// watch has late look at the turn when it takes long. The lock is held.
+// A turnWatch has late look at a turn that takes long. A connection that does nothing has none.
+type turnWatch struct {
+	asgi.Watched
+	clock   *asgi.Watch // the server's, or one of its own
+	holding bool        // unflushed was seen by a holder of the turn,
+	heldAt  uint32      // at this tick of the clock
+}
+
+// watch begins to watch the turn. The lock is held.
 func (c *Conn) watch() {
 	if c.watched == nil {
-		c.watched = &asgi.Watched{Late: c.late}
+		c.watched = &turnWatch{Watched: asgi.Watched{Late: c.late}, clock: c.scope.Watch()}
+		if c.watched.clock == nil {
+			c.watched.clock = new(asgi.Watch)
+		}
 	}
 	if !c.seen {
 		c.seen = true
-		c.clock.Start(c.watched)
+		c.watched.clock.Start(&c.watched.Watched)
 	}
 }
 

@@ -14,7 +14,7 @@ type match struct {
 	rest   string  // what is left of the path, as it was sent
 	params []param // innermost first
 	args   []string
-	few    [2]param // what params needs in most cases
+	few    [1]param // what params needs in most cases
 }
 
 var matchKey = asgi.NewKey[*match]("routing.match")
