@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -127,5 +129,33 @@ func TestSilentPeerIsWaitedForOnce(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// When the application has returned and the socket is closed, nothing keeps the connection, and what its ctx holds, in memory.
+func TestEndedConnectionIsForgotten(t *testing.T) {
+	type key struct{}
+	freed := make(chan struct{})
+	tag := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			value := new([100]byte)
+			runtime.AddCleanup(value, func(int) { close(freed) }, 0)
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), key{}, value)))
+		})
+	}
+	s := variant{handler: tag}.mount(t, socket(func(context.Context, *asgi.Scope, asgi.Receive, asgi.Send) error { return nil }), server.Options{})
+	p := s.open()
+	p.end()
+	p.send(fin|closing, closePayload(1000, ""))
+	p.Close()
+	for start := time.Now(); ; runtime.GC() {
+		select {
+		case <-freed:
+			return
+		default:
+		}
+		if time.Since(start) > 10*time.Second {
+			t.Fatal("still in memory")
+		}
 	}
 }

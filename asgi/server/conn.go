@@ -96,7 +96,7 @@ func (c *conn) finishLocked(d asgi.DisconnectError) {
 	}
 	c.end.Store(&d)
 	c.srv.pulse.remove(c)
-	if limit := c.srv.opts.AppCloseTimeout; limit > 0 && c.open {
+	if limit := c.srv.opts.AppCloseTimeout; limit > 0 && c.open && !c.returned {
 		if d.By == asgi.ByApp || d.By == asgi.ByServer {
 			limit += lingerTime // a Receive that waits hears of it when the peer has answered
 		}
