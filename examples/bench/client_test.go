@@ -27,8 +27,9 @@ const patience = 60 * time.Second
 
 // A client is a WebSocket client of a few lines. It has no goroutine.
 type client struct {
-	*net.TCPConn
-	br *bufio.Reader
+	net.Conn
+	tcp *net.TCPConn // the same, or what is below TLS
+	br  *bufio.Reader
 }
 
 // dial connects without a handshake.
@@ -38,7 +39,7 @@ func dial(addr string) (*client, error) {
 		return nil, err
 	}
 	c.SetDeadline(time.Now().Add(patience))
-	return &client{c.(*net.TCPConn), bufio.NewReaderSize(c, 512)}, nil
+	return &client{c, c.(*net.TCPConn), bufio.NewReaderSize(c, 512)}, nil
 }
 
 // open connects to a path.
@@ -157,8 +158,8 @@ func (c *client) listen() {
 
 // reset ends the connection as a crashed client does: by a TCP reset.
 func (c *client) reset() {
-	c.SetLinger(0)
-	c.Close()
+	c.tcp.SetLinger(0)
+	c.tcp.Close()
 }
 
 // join opens n members of a room, which leave with the test.

@@ -25,13 +25,19 @@ var deafRooms = []struct{ name, room string }{{"in the same room", "lobby"}, {"i
 // joinDeaf opens members that never read.
 func (s *site) joinDeaf(t testing.TB, room string, n int) []*client {
 	t.Helper()
-	s.sockets.small.Store(true)
-	defer s.sockets.small.Store(false)
-	list := join(t, s.addr, room, n)
+	list := s.joinSmall(t, room, n)
 	for _, c := range list {
-		c.SetReadBuffer(4 << 10)
+		c.tcp.SetReadBuffer(4 << 10) // too small to read by: TCP itself makes pauses of 0.2 s then
 	}
 	return list
+}
+
+// joinSmall opens members whose sockets fill soon on the server's side.
+func (s *site) joinSmall(t testing.TB, room string, n int) []*client {
+	t.Helper()
+	s.sockets.small.Store(true)
+	defer s.sockets.small.Store(false)
+	return join(t, s.addr, room, n)
 }
 
 // told sends a text to a room from outside it.

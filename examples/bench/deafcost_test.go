@@ -20,7 +20,7 @@ func deafCost(t testing.TB, payload string) int {
 	for i := range rooms {
 		room := fmt.Sprintf("room%d", i)
 		deaf[i], speakers[i] = join(t, p.addr, room, 1)[0], join(t, p.addr, room, 1)[0]
-		deaf[i].SetReadBuffer(4096)
+		deaf[i].tcp.SetReadBuffer(4096)
 	}
 	before := p.state("nobody").Heap
 	limit := 9 << 20 / len(payload) // more than the kernel, the queue and the mailbox take

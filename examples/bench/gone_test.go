@@ -62,7 +62,7 @@ var visits = []struct {
 	}},
 	{"shuts one direction down", func(addr string) error {
 		return visitRoom(addr, func(c *client) error {
-			c.CloseWrite()
+			c.tcp.CloseWrite()
 			_, err := io.Copy(io.Discard, c.br)
 			return err
 		})

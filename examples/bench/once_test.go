@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"net"
 	"sync/atomic"
 	"testing"
 
@@ -29,7 +30,8 @@ const countedMessage layers.Type[counted] = "chat.counted"
 // TestBroadcastIsMarshalledOnce counts through the real server what package consumers counts for 10,000 members.
 func TestBroadcastIsMarshalledOnce(t *testing.T) {
 	const n = 10
-	s := serveApp(t, consumers.AsyncWebsocketConsumer[echo]{Groups: []string{"room"}, Forward: consumers.Types(countedMessage)}.App(), server.Options{})
+	s := serveOn(t, consumers.AsyncWebsocketConsumer[echo]{Groups: []string{"room"}, Forward: consumers.Types(countedMessage)}.App(), server.Options{},
+		func(ln net.Listener) net.Listener { return ln })
 	list := join(t, s.addr, "any", n)
 	message := countedMessage.With(counted{"hello"})
 	marshalled.Store(0) // With has encoded, too

@@ -24,10 +24,11 @@ type site struct {
 // serve serves the two sockets of this command until the end of the test.
 func serve(t testing.TB, opts server.Options) *site {
 	t.Helper()
-	return serveApp(t, app(), opts)
+	return serveOn(t, app(), opts, func(ln net.Listener) net.Listener { return ln })
 }
 
-func serveApp(t testing.TB, app asgi.App, opts server.Options) *site {
+// serveOn serves another app, on a listener that is made of one for TCP.
+func serveOn(t testing.TB, app asgi.App, opts server.Options, listen func(net.Listener) net.Listener) *site {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -44,7 +45,7 @@ func serveApp(t testing.TB, app asgi.App, opts server.Options) *site {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &site{addr: ln.Addr().String(), layer: layer, sockets: &sockets{Listener: ln}}
 	served := make(chan error, 1)
-	go func() { served <- server.New(app, &opts).Serve(ctx, s.sockets) }() // awaited by stop
+	go func() { served <- server.New(app, &opts).Serve(ctx, listen(s.sockets)) }() // awaited by stop
 	var ended *error
 	s.stop = func() error {
 		if ended == nil {

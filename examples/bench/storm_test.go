@@ -64,11 +64,9 @@ func TestShutdownInAStorm(t *testing.T) {
 func TestLargeMessagesToSlowReaders(t *testing.T) {
 	const n, size = 5, 1<<20 - 100
 	s := serve(t, server.Options{})
-	s.sockets.small.Store(true)
-	slow := join(t, s.addr, "lobby", 10)
-	s.sockets.small.Store(false)
+	slow := s.joinSmall(t, "lobby", 10)
 	for _, c := range slow {
-		c.SetReadBuffer(64 << 10) // with less, TCP itself makes pauses of 0.2 s
+		c.tcp.SetReadBuffer(64 << 10)
 	}
 	quick := join(t, s.addr, "lobby", 2)
 	heard, wait := hearing(t, append(slow, quick...), n, size)
