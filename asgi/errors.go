@@ -37,7 +37,9 @@ func (d Deny) StatusCode() int {
 }
 
 // CloseError, returned by an App or a handler, closes a WebSocket with a code and a reason (RFC 6455 section 7.4).
-// An App may use 1000 to 1003, 1007 to 1014 and 3000 to 4999; the reason has at most 123 bytes of UTF-8.
+// An App may use 1000 to 1003, 1007 to 1014 and 3000 to 4999, and 0 for 1000; the reason has at most 123 bytes of UTF-8.
+// Before the accept it refuses the connection with 403, as [WebSocketClose] does. A server logs nothing of a CloseError
+// that is returned as it is, and one line, without a stack, of one that is wrapped in another error.
 type CloseError struct {
 	Code   int
 	Reason string

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -47,6 +48,7 @@ type conn struct {
 	named    bool // as one that goes on after the end
 	pinged   bool // a ping is waiting for a sign of life
 	lastCall bool // and the next tick is its last
+	logged   bool // the line about what the application returned is written
 
 	// end is set once, under mu, and read without.
 	end atomic.Pointer[asgi.DisconnectError]
@@ -170,6 +172,7 @@ func (c *conn) protocolEnd(code int, reason string) {
 // conclude ends the connection after the application has returned.
 func (c *conn) conclude(err error) {
 	if c.refused(err) {
+		c.logRefused(err)
 		return
 	}
 	c.farewell(err)
@@ -186,6 +189,16 @@ func (c *conn) conclude(err error) {
 	c.lose(asgi.DisconnectError{Code: codeAbnormal, By: asgi.ByNetwork}, false)
 }
 
+// logRefused is the line about an application that failed after its handshake had been answered.
+func (c *conn) logRefused(err error) {
+	var deny asgi.Deny
+	if errors.As(err, &deny) {
+		return // it came too late, to a client that had gone
+	}
+	_, _, failure := result(err, true)
+	c.logFailure(failure)
+}
+
 // farewell closes the connection as the application's result demands, unless it has ended already.
 func (c *conn) farewell(err error) {
 	c.mu.Lock()
@@ -197,33 +210,68 @@ func (c *conn) farewell(err error) {
 	over := c.end.Load() != nil
 	c.mu.Unlock()
 	code, reason, failure := result(err, over)
-	if failure != nil {
-		c.logFailure(failure)
-	}
+	c.logFailure(failure)
 	if !over {
 		c.close(asgi.DisconnectError{Code: code, Reason: reason, By: asgi.ByApp})
 	}
 }
 
-// result is what the error that an application returned means: how to close, and whether it is worth a line.
+// result is what the error that an application returned means: how to close, and whether it is worth a line. A bare
+// CloseError is a deliberate end. One that is wrapped has a story to tell, such as what was wrong with a message.
 func result(err error, over bool) (code int, reason string, failure error) {
 	var panicked *asgi.PanicError
-	var chosen asgi.CloseError
 	switch {
 	case errors.As(err, &panicked):
+		return codeInternal, "", err
 	case err == nil, errors.Is(err, asgi.ErrClosed), over && errors.Is(err, context.Canceled):
 		return codeNormal, "", nil
-	case errors.As(err, &chosen):
-		if wrong := checkClose(chosen.Code, chosen.Reason); wrong != nil {
-			err = wrong
-			break
-		}
-		return chosen.Code, chosen.Reason, nil
 	}
-	return codeInternal, "", err
+	chosen, ok := chosenEnd(err)
+	if !ok {
+		return codeInternal, "", err
+	}
+	if chosen.Code == 0 {
+		chosen.Code = codeNormal
+	}
+	if wrong := checkClose(chosen.Code, chosen.Reason); wrong != nil {
+		return codeInternal, "", wrong
+	}
+	if isBare(err) {
+		err = nil
+	}
+	return chosen.Code, chosen.Reason, err
 }
 
+// chosenEnd finds the code that an error carries for the peer. A panic chooses nothing, whatever its value.
+func chosenEnd(err error) (chosen asgi.CloseError, ok bool) {
+	var panicked *asgi.PanicError
+	ok = errors.As(err, &chosen) && !errors.As(err, &panicked)
+	return chosen, ok
+}
+
+// isBare reports whether err is a CloseError and nothing else. errors.Join adds nothing to it.
+func isBare(err error) bool {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return !slices.ContainsFunc(joined.Unwrap(), func(err error) bool { return !isBare(err) })
+	}
+	_, bare := err.(asgi.CloseError)
+	return bare
+}
+
+// logFailure is the one line about what an application returned, if that is a failure: an error, or a warning where it has
+// chosen a code for the peer.
 func (c *conn) logFailure(err error) {
+	c.mu.Lock()
+	done := c.logged || err == nil
+	c.logged = c.logged || err != nil
+	c.mu.Unlock()
+	if done {
+		return
+	}
+	if chosen, ok := chosenEnd(err); ok {
+		c.srv.log.Warn("websocket: closed because of an error", zap.String("path", c.path), zap.Int("code", chosen.Code), zap.Error(err))
+		return
+	}
 	c.srv.log.Error("websocket: application failed", failure(c.path, err)...)
 }
 

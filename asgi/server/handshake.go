@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -173,10 +174,19 @@ func (c *conn) decide(w http.ResponseWriter, r *http.Request, hs *handshake, o o
 	o.err <- err
 }
 
-// refuse answers with what err asks for: a Deny's response, 503 for an end of our own, else 500 and a line.
+// refuse answers with what err asks for: a Deny's response, 403 for a close before the accept, 503 for an end of our own,
+// else 500 and a line.
 func (c *conn) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	var end asgi.DisconnectError
 	var deny asgi.Deny
+	if chosen, ok := chosenEnd(err); ok && !errors.As(err, &deny) {
+		_, _, failure := result(err, false)
+		c.logFailure(failure)
+		err = failure
+		if checkClose(cmp.Or(chosen.Code, codeNormal), chosen.Reason) == nil {
+			err = asgi.Deny{}
+		}
+	}
 	if errors.As(err, &end) && !errors.As(err, &deny) {
 		err = asgi.Deny{Status: http.StatusServiceUnavailable, Body: []byte("Service Unavailable\n")}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -113,7 +114,7 @@ func bubble(t *testing.T, check func(t *testing.T) error) (err error) {
 func checkS1(t *testing.T, v variant) error {
 	steps := make(chan string, 1)
 	app := asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-		switch scope.RawQuery() {
+		switch query, _ := url.QueryUnescape(scope.RawQuery()); query {
 		case "deny":
 			return asgi.Deny{}
 		case "route":
@@ -126,18 +127,32 @@ func checkS1(t *testing.T, v variant) error {
 			return nil
 		case "close":
 			return send(ctx, asgi.WebSocketClose{Code: 4000})
+		case "close error":
+			return asgi.CloseError{Code: 4000}
+		case "wrapped close error":
+			return fmt.Errorf("chat: %w", asgi.CloseError{Code: 4000})
+		case "bad close error":
+			return asgi.CloseError{Code: 1006}
 		}
 		<-steps
 		return send(ctx, asgi.WebSocketAccept{})
 	})
 	s := v.mount(t, app, server.Options{})
-	for query, want := range map[string]int{"deny": 403, "close": 403, "route": 404, "error": 500, "panic": 500, "return": 500} {
-		resp, err := s.peer().request(strings.Replace(handshake, "q=1", query, 1) + "\r\n")
+	for query, want := range map[string]int{
+		"deny": 403, "close": 403, "close error": 403, "wrapped close error": 403,
+		"route": 404, "error": 500, "panic": 500, "return": 500, "bad close error": 500,
+	} {
+		before := len(s.warnings())
+		resp, err := s.peer().request(strings.Replace(handshake, "q=1", url.QueryEscape(query), 1) + "\r\n")
 		if err != nil {
 			return fmt.Errorf("%s: %w", query, err)
 		}
 		if resp.StatusCode != want {
 			return fmt.Errorf("%s: got %s, want %d", query, resp.Status, want)
+		}
+		lines := s.warnings()[before:]
+		if wants := want == 500 || strings.HasPrefix(query, "wrapped"); wants != (len(lines) == 1) {
+			return fmt.Errorf("%s: the log says %q", query, lines)
 		}
 	}
 	return bubble(t, func(t *testing.T) error {

@@ -385,6 +385,8 @@ func TestHowAnAppEnds(t *testing.T) {
 		{nil, 1000},
 		{asgi.ErrClosed, 1000},
 		{asgi.CloseError{Code: 4001, Reason: "bye"}, 4001},
+		{fmt.Errorf("no JSON: %w", asgi.CloseError{Code: 1007}), 1007},
+		{asgi.CloseError{Reason: "done"}, 1000},
 		{asgi.CloseError{Code: 1006}, 1011},
 		{asgi.Deny{}, 1011},
 		{errBoom, 1011},
@@ -394,6 +396,26 @@ func TestHowAnAppEnds(t *testing.T) {
 			ws.ExpectText("last words")
 			if got := ws.ReceiveClose(); got.Code != c.code {
 				t.Errorf("got %v, want code %d", got, c.code)
+			}
+		})
+	}
+}
+
+// What the client sees when the app returns a close code before it has answered the handshake.
+func TestCloseErrorBeforeTheAccept(t *testing.T) {
+	for _, c := range []struct {
+		err          error
+		status, code int
+	}{
+		{asgi.CloseError{Code: 4001, Reason: "bye"}, 403, 4001},
+		{asgi.CloseError{Reason: "bye"}, 403, 1000},
+		{fmt.Errorf("wrapped: %w", asgi.CloseError{Code: 4001, Reason: "bye"}), 403, 4001},
+		{asgi.CloseError{Code: 1006}, 500, 0},
+	} {
+		t.Run(fmt.Sprint(c.err), func(t *testing.T) {
+			r := asgitest.New(t, script(c.err)).Refused("/")
+			if r.Status != c.status || r.Code != c.code || r.Code != 0 && r.Reason != "bye" || r.Err != c.err {
+				t.Errorf("got %v, %v; want status %d and code %d", r, r.Err, c.status, c.code)
 			}
 		})
 	}

@@ -10,7 +10,7 @@ import (
 // A Refusal is how an app turned a WebSocket down.
 type Refusal struct {
 	// Status, Header and Body are the HTTP response that a real client gets: that of the app's [asgi.Deny] or denial
-	// response, 403 for a close before the accept, 500 for an app that failed or returned without an answer.
+	// response, 403 for a close before the accept (an [asgi.CloseError] that it returned, too), 500 for an app that failed or returned without an answer.
 	Status int
 	Header http.Header
 	Body   []byte
@@ -18,7 +18,7 @@ type Refusal struct {
 	// Code is 0 if the app did not close.
 	Code   int
 	Reason string
-	// Err is the error with which the app refused by returning: its [asgi.Deny], or what it failed with.
+	// Err is the error with which the app refused by returning: its [asgi.Deny] or [asgi.CloseError], or what it failed with.
 	Err error
 }
 

@@ -60,7 +60,8 @@ func (c *core) begin(ctx context.Context, name string, cut func(), work func(con
 }
 
 // failure is err where an app has failed, nil if it ended well: refusing, closing and noticing the end are no failures.
-// over says that the connection had ended.
+// Closing includes an [asgi.CloseError] that is wrapped, such as that of a message which is no JSON. A server logs it, but the
+// code is one that the app chose for its peer, and a test sees it there. over says that the connection had ended.
 func failure(err error, over bool) error {
 	var panicked *asgi.PanicError
 	var deny asgi.Deny

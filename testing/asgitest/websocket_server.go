@@ -248,7 +248,13 @@ func (s *wsServer) settle(r *run) {
 func (s *wsServer) refuse(r *run) {
 	s.refusedBy = r.err
 	var deny asgi.Deny
-	if !errors.As(r.err, &deny) {
+	var closing asgi.CloseError
+	denied := errors.As(r.err, &deny)
+	if !denied && r.failed == nil && errors.As(r.err, &closing) && checkClose(closing.Code, closing.Reason) == nil {
+		s.emit(asgi.WebSocketClose{Code: orNormal(closing.Code), Reason: closing.Reason})
+		return
+	}
+	if !denied {
 		deny.Status = http.StatusInternalServerError
 		if r.failed == nil {
 			r.failed = r.err
@@ -267,9 +273,10 @@ func closeFor(r *run) (code int, reason string) {
 	var closing asgi.CloseError
 	var deny asgi.Deny
 	switch {
+	case r.failed != nil: // a panic chooses no code, whatever its value
 	case errors.As(r.err, &closing) && checkClose(closing.Code, closing.Reason) == nil:
 		return orNormal(closing.Code), closing.Reason
-	case r.failed == nil && !errors.As(r.err, &closing) && !errors.As(r.err, &deny):
+	case !errors.As(r.err, &closing) && !errors.As(r.err, &deny):
 		return codeNormal, ""
 	}
 	if r.failed == nil {
