@@ -332,7 +332,7 @@ func checkC5(t testing.TB, wrap asgi.Middleware) {
 		}, func(*asgitest.WebSocket) {}, 1},
 	} {
 		var runs atomic.Int32
-		var limited atomic.Bool
+		var limited, left atomic.Bool
 		var name string
 		app := wrap(consumers.AsyncWebsocketConsumer[record]{
 			Groups: []string{"room"},
@@ -358,6 +358,9 @@ func checkC5(t testing.TB, wrap asgi.Middleware) {
 				runs.Add(1)
 				deadline, ok := ctx.Deadline()
 				limited.Store(ctx.Err() == nil && ok && time.Until(deadline) == 10*time.Second)
+				if err := c.GroupAdd(ctx, "room"); err != nil {
+					left.Store(true)
+				}
 				return nil
 			},
 		}.App())
@@ -373,6 +376,9 @@ func checkC5(t testing.TB, wrap asgi.Middleware) {
 		synctest.Wait()
 		if runs.Load() != c.want {
 			t.Fatalf("%s: Disconnect ran %d times, want %d", c.name, runs.Load(), c.want)
+		}
+		if left.Load() {
+			t.Fatalf("%s: the groups were left before Disconnect", c.name)
 		}
 		if c.want == 1 && !limited.Load() {
 			t.Fatalf("%s: Disconnect's ctx was not alive with 10 s to go", c.name)

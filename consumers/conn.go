@@ -190,9 +190,13 @@ func (c *Conn) flushLate() {
 
 // flush has the server write what it holds back.
 func (c *Conn) flush() {
-	if c.unflushed.Swap(false) {
-		_ = c.send(atOnce, asgi.WebSocketFlush{}) // an error would be that of a connection that has ended
+	if !c.unflushed.Swap(false) {
+		return
 	}
+	var broken *asgi.PanicError
+	if err := c.sendAtOnce(asgi.WebSocketFlush{}); errors.As(err, &broken) {
+		c.fail(c.errorf("flush", err))
+	} // any other error is that of a connection that has ended
 }
 
 // Close ends the connection: a WebSocket with a close code (0 is 1000) and a reason of at most 123 bytes; before the
@@ -266,6 +270,9 @@ func (c *Conn) Respond(ctx context.Context, status int, header http.Header, body
 
 // GroupAdd makes this connection a member of group. It leaves by itself when it ends.
 func (c *Conn) GroupAdd(ctx context.Context, group string) error {
+	if c.layer == nil {
+		return c.noLayer("join a group")
+	}
 	return c.ofItself(c.channel, c.layer.GroupAdd(ctx, group, c.channel))
 }
 
@@ -279,18 +286,45 @@ func (c *Conn) ofItself(channel string, err error) error {
 
 // GroupDiscard ends this connection's membership of group.
 func (c *Conn) GroupDiscard(ctx context.Context, group string) error {
+	if c.layer == nil {
+		return c.noLayer("leave a group")
+	}
 	return c.layer.GroupDiscard(ctx, group, c.channel)
 }
 
 // GroupSend sends m to all members of group, this connection included if it is one.
 func (c *Conn) GroupSend(ctx context.Context, group string, m layers.Message) error {
+	if c.layer == nil {
+		return c.noLayer("send to a group")
+	}
 	return c.layer.GroupSend(ctx, group, m)
 }
 
 // SendTo sends m to one channel.
 func (c *Conn) SendTo(ctx context.Context, channel string, m layers.Message) error {
+	if c.layer == nil {
+		return c.noLayer("send to a channel")
+	}
 	return c.ofItself(channel, c.layer.Send(ctx, channel, m))
 }
+
+// noLayer is the error of an operation that needs a layer.
+func (c *Conn) noLayer(op string) error {
+	if c.table.alias == "" {
+		return c.errorf(op, layers.ErrNoLayer)
+	}
+	return c.errorf(op, noLayerAs(c.table.alias))
+}
+
+// noLayerAs is [layers.ErrNoLayer] for a table that names an alias: it says what to write for that one.
+type noLayerAs string
+
+func (alias noLayerAs) Error() string {
+	return fmt.Sprintf("no layer is registered as %q; register it at start: layers.Register(%q, layer)", string(alias), string(alias))
+}
+
+// Is makes it match [layers.ErrNoLayer].
+func (noLayerAs) Is(target error) bool { return target == layers.ErrNoLayer }
 
 // Go starts work that belongs to the connection: its ctx ends with the connection, the connection ends with its error
 // as it would with a handler's, and Serve waits for it. It runs beside the handlers, so it must not touch the state;
@@ -306,7 +340,13 @@ func (c *Conn) Go(work func(ctx context.Context) error) {
 }
 
 func (c *Conn) work(work func(ctx context.Context) error) {
-	err := guard(func() error { return work(workContext{c.context()}) })
+	err := errGoexit
+	defer func() { c.worked(err) }()
+	err = guard(func() error { return work(workContext{c.context()}) })
+}
+
+// worked notes that a call of Go has returned err.
+func (c *Conn) worked(err error) {
 	c.mu.Lock()
 	c.working--
 	idle := c.running == "" && c.table.protocol == asgi.HTTP && len(c.exchange.body) == 0

@@ -46,7 +46,7 @@
 // the other.
 //
 // C3. Only listed handlers are reachable. A message of an unlisted type is dropped and counted, and logged once per
-// type and process.
+// type and table, for a table's first 1,000 types.
 //
 // C4. Client events read before a close are still handled, in order; then, or 1 s after the close, the ctx of the
 // handlers ends with an [asgi.DisconnectError] as its cause, which tells code, reason and who ended the connection. A

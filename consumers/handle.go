@@ -31,10 +31,32 @@ func recovered(err *error) {
 	}
 }
 
+// errGoexit is what [runtime.Goexit] in a handler becomes, such as a test's FailNow.
+var errGoexit = errors.New("the handler ended its goroutine (runtime.Goexit): return an error instead")
+
+// guarded, deferred in a function that calls a handler, makes an error of a panic. Where the goroutine is ending, it gives
+// back what the goroutine had: returned is false then.
+func (c *Conn) guarded(err *error, returned *bool) {
+	v := recover()
+	switch {
+	case v != nil:
+		*err = &asgi.PanicError{Value: v, Stack: debug.Stack()}
+	case !*returned:
+		c.fail(c.errorf("handle", errGoexit))
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.running = ""
+		c.release()
+	}
+}
+
 // callEvent runs the handler of a client event, with the turn, which has begun.
 func (c *Conn) callEvent(ev asgi.Event) (err error) {
-	defer recovered(&err)
-	return c.table.event(c, ev)
+	returned := false
+	defer c.guarded(&err, &returned)
+	err = c.table.event(c, ev)
+	returned = true
+	return err
 }
 
 // handleMessage runs what is listed for a layer message, with the turn, which has begun.
@@ -69,7 +91,14 @@ func (c *Conn) handleQueued(m layers.Message) error {
 }
 
 func (c *Conn) callMessage(m layers.Message) (err error) {
-	defer recovered(&err)
+	returned := false
+	defer c.guarded(&err, &returned)
+	err = c.message(m)
+	returned = true
+	return err
+}
+
+func (c *Conn) message(m layers.Message) error {
 	if f, ok := c.table.forward[m.Type()]; ok {
 		ev, err := f.event(m)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/tideway-go/tideway/asgi"
@@ -24,7 +25,14 @@ func (c *Conn) run() error {
 	if err := c.open(); err != nil {
 		return err
 	}
+	finished := false
+	defer func() {
+		if !finished { // a handler has called runtime.Goexit
+			_ = c.finish()
+		}
+	}()
 	c.loop()
+	finished = true
 	return c.finish()
 }
 
@@ -56,7 +64,7 @@ func (c *Conn) next() (asgi.Event, *asgi.DisconnectError) {
 		// server answers that with the last event.
 		ctx = c.life.base
 	}
-	ev, err := c.receive(ctx)
+	ev, err := c.receiveEvent(ctx)
 	if err != nil {
 		return nil, c.lost(err)
 	}
@@ -65,6 +73,29 @@ func (c *Conn) next() (asgi.Event, *asgi.DisconnectError) {
 		ev = nil
 	}
 	return ev, why
+}
+
+// receiveEvent calls receive. Middleware may stand in between, so a panic ends this connection alone.
+func (c *Conn) receiveEvent(ctx context.Context) (ev asgi.Event, err error) {
+	returned := false
+	defer c.received(&err, &returned)
+	ev, err = c.receive(ctx)
+	returned = true
+	return ev, err
+}
+
+// received, deferred, ends the connection where receive has not returned.
+func (c *Conn) received(err *error, returned *bool) {
+	v := recover()
+	switch {
+	case v != nil:
+		*err = &asgi.PanicError{Value: v, Stack: debug.Stack()}
+	case *returned:
+		return
+	default:
+		*err = errGoexit
+	}
+	c.fail(c.errorf("receive", *err))
 }
 
 // ending is how the connection ended if ev is the last event, else nil.
@@ -195,7 +226,7 @@ func (c *Conn) over() bool {
 
 // finish ends the connection's actor: it takes the turn for good, runs the Disconnect hook, leaves the groups, and
 // waits for everything that the connection started.
-func (c *Conn) finish() error {
+func (c *Conn) finish() (err error) {
 	c.mu.Lock()
 	for c.busy || c.mail.events() > 0 && !c.failed {
 		c.wake.Wait()
@@ -210,21 +241,26 @@ func (c *Conn) finish() error {
 	c.flush()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.life.base), disconnectTime)
 	defer cancel()
-	var err error
-	if greeted && c.table.end != nil {
-		if err = guard(func() error { return c.table.end(ctx, c, why) }); quiet(c.context(), err) {
-			err = nil
-		} else {
-			err = fmt.Errorf("consumers: %s: disconnect: %w", c.table.name, err)
-		}
+	defer func() { err = errors.Join(c.outcome(), err, c.leaveLayer(ctx)) }() // also where the hook calls runtime.Goexit
+	if !greeted || c.table.end == nil {
+		return nil
 	}
-	if c.layer != nil {
-		if e := c.layer.EndChannel(ctx, c.channel); e != nil && !errors.Is(e, layers.ErrClosed) {
-			err = errors.Join(err, c.errorf("leave groups", e))
-		}
+	if err = guard(func() error { return c.table.end(ctx, c, why) }); quiet(c.context(), err) {
+		return nil
 	}
-	c.helpers.Wait()
-	return errors.Join(c.outcome(), err)
+	return fmt.Errorf("consumers: %s: disconnect: %w", c.table.name, err)
+}
+
+// leaveLayer leaves the groups, and waits for what the connection started.
+func (c *Conn) leaveLayer(ctx context.Context) error {
+	defer c.helpers.Wait()
+	if c.layer == nil {
+		return nil
+	}
+	if err := c.layer.EndChannel(ctx, c.channel); err != nil && !errors.Is(err, layers.ErrClosed) {
+		return c.errorf("leave groups", err)
+	}
+	return nil
 }
 
 func (c *Conn) stopTimers() {

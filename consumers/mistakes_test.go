@@ -49,6 +49,8 @@ func TestSetUpMistakes(t *testing.T) {
 		{"NewLimit(0)", func() { consumers.NewLimit(0) }, []string{"NewLimit(0): give the number of handlers that may run at once, at least 1"}},
 		{"NewLimit(-1)", func() { consumers.NewLimit(-1) }, []string{"NewLimit(-1)"}},
 		{"a negative MaxBody", func() { request{MaxBody: -1}.App() }, []string{"consumers_test.none", "MaxBody is -1: give a size in bytes, or 0 for 1 MiB"}},
+		{"a group's name with a space", func() { socket{Groups: []string{"chat room"}}.App() }, []string{"consumers_test.none", "Groups", "a group name is 1 to 99 ASCII letters, digits"}},
+		{"a group's name with a space, sync", func() { syncSocket{Groups: []string{"chat room"}}.App() }, []string{"consumers_test.none", "Groups"}},
 		{"a negative MaxBody, sync", func() { consumers.SyncHTTPConsumer[none]{MaxBody: -1}.App() }, []string{"consumers_test.none", "MaxBody is -1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -189,6 +191,21 @@ func TestNoLayer(t *testing.T) {
 		w.in <- asgi.WebSocketConnect{}
 		if err := <-w.end; !errors.Is(err, layers.ErrNoLayer) || !strings.Contains(err.Error(), "consumers_test.none: join its Groups") || !strings.Contains(err.Error(), remedy) {
 			t.Errorf("case 103: Groups without a layer gave %v", err)
+		}
+	})
+}
+
+// TestNoLayerAs: a table that names a layer which nobody has registered says which line is missing.
+func TestNoLayerAs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := socket{Layer: "fleeting", Connect: func(_ *none, ctx context.Context, c *consumers.Conn) error {
+			return c.GroupAdd(ctx, "room")
+		}}.App()
+		w := connect(t, app, asgi.NewScope(asgi.Fields{Type: asgi.WebSocket}))
+		w.in <- asgi.WebSocketConnect{}
+		const remedy = `consumers: consumers_test.none: join a group: no layer is registered as "fleeting"; register it at start: layers.Register("fleeting", layer)`
+		if err := <-w.end; !errors.Is(err, layers.ErrNoLayer) || err.Error() != remedy {
+			t.Errorf("joining gave %v, want %s", err, remedy)
 		}
 	})
 }

@@ -19,7 +19,6 @@ type table struct {
 	name     string // of the state's type, for messages
 	protocol string // the scope type it serves; "" for any
 	alias    string // of the layer
-	groups   []string
 	logger   *zap.Logger
 
 	newState func(*asgi.Scope) any

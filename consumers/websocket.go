@@ -2,8 +2,10 @@ package consumers
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/layers"
 	"go.uber.org/zap"
 )
 
@@ -44,7 +46,12 @@ type AsyncWebsocketConsumer[S any] struct {
 // App compiles the declaration. It panics where it cannot be meant.
 func (d AsyncWebsocketConsumer[S]) App() asgi.App {
 	t := newTable(asgi.WebSocket, d.New, d.Messages, d.Forward)
-	t.alias, t.groups, t.logger = d.Layer, d.Groups, d.Logger
+	t.alias, t.logger = d.Layer, d.Logger
+	for _, group := range d.Groups {
+		if err := layers.CheckGroup(group); err != nil {
+			panic(fmt.Sprintf("consumers: %s: Groups: %v", t.name, err))
+		}
+	}
 	t.event = func(c *Conn, ev asgi.Event) error {
 		switch ev := ev.(type) {
 		case asgi.WebSocketConnect:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/layers"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 )
 
 // A Worker runs consumers of named channels: queues that any process can send to. A message goes to one worker, at most
@@ -38,7 +40,8 @@ type Worker struct {
 	Concurrency int
 	// StopTime is how long handlers that run at the end of Run's ctx may go on before their own ctx ends; default 10 s.
 	StopTime time.Duration
-	// Logger is for failures; default silence.
+	// Logger is for failures, and for the consumers that run. Default: warnings and errors to stderr; zap.NewNop() is
+	// silence.
 	Logger *zap.Logger
 }
 
@@ -47,6 +50,11 @@ type Worker struct {
 func (w *Worker) Run(ctx context.Context) error {
 	if err := w.check(); err != nil {
 		return err
+	}
+	if w.Logger == nil {
+		withLogger := *w
+		withLogger.Logger = toStderr()
+		w = &withLogger
 	}
 	handlers, cut := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cut(nil)
@@ -111,9 +119,7 @@ func (w *Worker) cutLater(handlers context.Context, cut context.CancelCauseFunc)
 // serve runs one instance of the channel's consumer after the other until taking ends. Only a closed layer is an error.
 func (w *Worker) serve(taking, handlers context.Context, channel string) error {
 	scope := LayerKey.With(asgi.NewScope(asgi.Fields{Type: asgi.Channel, Channel: channel}), w.Layer)
-	if w.Logger != nil {
-		scope = asgi.LoggerKey.With(scope, w.Logger)
-	}
+	scope = asgi.LoggerKey.With(scope, w.Logger)
 	worked := false // an instance has come so far as to ask for a message
 	for failures := 0; ; {
 		source := &source{layer: w.Layer, taking: taking, channel: channel}
@@ -147,8 +153,14 @@ func pause(ctx context.Context, failures int) {
 	}
 }
 
+// toStderr is the logger of a worker that was given none.
+func toStderr() *zap.Logger {
+	encoder := zapcore.NewConsoleEncoder(zap.NewProductionEncoderConfig())
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(os.Stderr), zap.WarnLevel))
+}
+
 func (w *Worker) log(channel string, err error) {
-	if err == nil || w.Logger == nil || errors.Is(err, asgi.ErrClosed) {
+	if err == nil || errors.Is(err, asgi.ErrClosed) {
 		return
 	}
 	fields := []zap.Field{zap.String("channel", channel), zap.Error(err)}

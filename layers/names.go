@@ -36,6 +36,10 @@ func checkChannel(name string) error {
 	return nil
 }
 
+// CheckGroup returns an error that states the rule of group names (L1) if name breaks it. Every method of a Layer
+// checks by itself; this is for whoever takes names at set-up.
+func CheckGroup(name string) error { return checkGroup(name) }
+
 // checkGroup holds the rule of group names (L1).
 func checkGroup(name string) error {
 	for i := 0; i < len(name) && i <= MaxNameLength; i++ {

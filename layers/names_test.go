@@ -68,6 +68,7 @@ func TestNames(t *testing.T) {
 			"GroupSend":    l.GroupSend(ctx, n.name, m),
 			"GroupAdd":     l.GroupAdd(ctx, n.name, own),
 			"GroupDiscard": l.GroupDiscard(ctx, n.name, own),
+			"CheckGroup":   layers.CheckGroup(n.name),
 		} {
 			checkName(t, op+" (group)", n.name, n.group, err, "a group name is 1 to 99 ASCII letters")
 		}
