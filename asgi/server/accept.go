@@ -19,22 +19,42 @@ import (
 // read past it, into the scratch, so a larger buffer would spare a system call only to clients that send a burst of messages.
 const readBuffer = 256
 
-// accept completes the handshake with 101.
+// accept completes the handshake with 101. Its steps are functions of their own, because net/http's goroutine, on which it
+// runs, would need a larger stack for all of them at once.
 func (c *conn) accept(w http.ResponseWriter, r *http.Request, e asgi.WebSocketAccept) (bool, error) {
 	if err := checkAccept(r, e); err != nil {
 		return false, err
 	}
-	header := e.Header
-	if e.Subprotocol != "" {
-		header = e.Header.Clone()
-		if header == nil {
-			header = http.Header{}
-		}
-		header["Sec-Websocket-Protocol"] = []string{e.Subprotocol}
+	if err := c.takeOver(w); err != nil {
+		return false, err
 	}
+	if err := c.upgrade(w, r, acceptHeader(e)); err != nil {
+		c.net.Close()
+		c.lose(asgi.DisconnectError{Code: codeAbnormal, Reason: err.Error(), By: asgi.ByNetwork}, false)
+		return true, asgi.ErrClosed
+	}
+	c.begin()
+	return true, nil
+}
+
+// acceptHeader is what the 101 says besides the handshake itself.
+func acceptHeader(e asgi.WebSocketAccept) http.Header {
+	if e.Subprotocol == "" {
+		return e.Header
+	}
+	header := e.Header.Clone()
+	if header == nil {
+		header = http.Header{}
+	}
+	header["Sec-Websocket-Protocol"] = []string{e.Subprotocol}
+	return header
+}
+
+// takeOver takes the socket from net/http.
+func (c *conn) takeOver(w http.ResponseWriter) error {
 	nc, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		return false, fmt.Errorf("asgi/server: accept: the server underneath cannot hand over its connection (a middleware that wraps http.ResponseWriter needs Unwrap): %w", err)
+		return fmt.Errorf("asgi/server: accept: the server underneath cannot hand over its connection (a middleware that wraps http.ResponseWriter needs Unwrap): %w", err)
 	}
 	if n := buffered.Reader.Buffered(); n > 0 {
 		early := make([]byte, n)
@@ -42,7 +62,12 @@ func (c *conn) accept(w http.ResponseWriter, r *http.Request, e asgi.WebSocketAc
 		c.early = bytes.NewReader(early)
 	}
 	c.net, c.raw = nc, rawConn(nc)
-	nc.SetWriteDeadline(time.Now().Add(c.srv.opts.WriteTimeout))
+	return nil
+}
+
+// upgrade writes the 101.
+func (c *conn) upgrade(w http.ResponseWriter, r *http.Request, header http.Header) (err error) {
+	c.net.SetWriteDeadline(time.Now().Add(c.srv.opts.WriteTimeout))
 	response := takenOver{w, c, c.srv.responses.get((*transport)(c))}
 	defer c.srv.responses.put(response.rw)
 	if c.srv.opts.Compression && acceptsDeflate(r.Header["Sec-Websocket-Extensions"]) {
@@ -51,14 +76,10 @@ func (c *conn) accept(w http.ResponseWriter, r *http.Request, e asgi.WebSocketAc
 	} else {
 		c.ws, err = upgrader.Upgrade(response, r, header)
 	}
-	if err != nil {
-		nc.Close()
-		c.lose(asgi.DisconnectError{Code: codeAbnormal, Reason: err.Error(), By: asgi.ByNetwork}, false)
-		return true, asgi.ErrClosed
+	if err == nil {
+		c.net.SetDeadline(time.Time{})
 	}
-	nc.SetDeadline(time.Time{})
-	c.begin()
-	return true, nil
+	return err
 }
 
 // checkAccept finds what the application got wrong.
