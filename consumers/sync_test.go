@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -282,114 +281,5 @@ func TestBlockingSideBySide(t *testing.T) {
 		for _, ws := range all {
 			ws.Disconnect()
 		}
-	})
-}
-
-// TestLimit: at most n at once among all tables that name it, hooks and layer messages included.
-func TestLimit(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		pool := consumers.NewLimit(2)
-		var mu sync.Mutex
-		var inside, most, runs int
-		work := func() error {
-			mu.Lock()
-			inside++
-			runs++
-			most = max(most, inside)
-			mu.Unlock()
-			<-time.After(time.Second)
-			mu.Lock()
-			inside--
-			mu.Unlock()
-			return nil
-		}
-		messages := []consumers.Handler[none]{consumers.OnSync(noted, func(*none, *consumers.SyncConn, note) error { return work() })}
-		sockets, layer := site(t, syncSocket{
-			Limit: pool, Groups: []string{"room"}, Messages: messages,
-			Connect: func(*none, *consumers.SyncConn) error { return work() },
-			Text:    func(*none, *consumers.SyncConn, string) error { return work() },
-			Binary:  func(*none, *consumers.SyncConn, []byte) error { return work() },
-		}.App())
-		requests, _ := site(t, consumers.SyncHTTPConsumer[none]{
-			Limit: pool,
-			Handle: func(_ *none, c *consumers.SyncConn, body []byte) error {
-				return errors.Join(work(), c.Respond(200, nil, nil))
-			},
-		}.App())
-		events, _ := site(t, consumers.SyncConsumer[none]{
-			Limit: pool,
-			Event: func(_ *none, c *consumers.SyncConn, ev asgi.Event) error {
-				if _, ok := ev.(asgi.HTTPRequest); !ok {
-					return nil
-				}
-				return errors.Join(work(), c.Respond(200, nil, nil))
-			},
-		}.App())
-		var all sync.WaitGroup
-		for _, s := range []*asgitest.Site{requests, requests, events} {
-			x := s.Stream("GET", "/")
-			all.Go(func() { _ = x.Wait() })
-		}
-		var open []*asgitest.WebSocket
-		for range 3 {
-			ws := sockets.With(&asgitest.Options{Timeout: time.Minute}).Dial("/")
-			ws.SendText("x")
-			ws.SendBinary(nil)
-			open = append(open, ws)
-		}
-		if err := layer.GroupSend(t.Context(), "room", noted.With(note{})); err != nil {
-			t.Fatal(err)
-		}
-		all.Wait()
-		rest(t.Context(), 30*time.Second)
-		for _, ws := range open {
-			ws.Drop()
-			_ = ws.Wait()
-		}
-		if most != 2 {
-			t.Errorf("%d handlers ran at once, want 2", most)
-		}
-		if runs != 3+3+6+3 {
-			t.Errorf("%d handlers ran, want 3 requests, 3 Connects, 6 client events and 3 layer messages", runs)
-		}
-	})
-}
-
-// TestLimitWaits: waiting for a slot ends with the connection, and Disconnect needs none.
-func TestLimitWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		pool := consumers.NewLimit(1)
-		release := make(chan struct{})
-		var ran, ended atomic.Int32
-		site, _ := site(t, syncSocket{
-			Limit: pool,
-			Text: func(*none, *consumers.SyncConn, string) error {
-				ran.Add(1)
-				<-release
-				return nil
-			},
-			Disconnect: func(*none, *consumers.SyncConn, asgi.DisconnectError) error {
-				ended.Add(1)
-				return nil
-			},
-		}.App())
-		holder, waiter := site.Dial("/"), site.Dial("/")
-		holder.SendText("hold")
-		synctest.Wait()
-		waiter.SendText("wait")
-		rest(t.Context(), 50*time.Millisecond)
-		begun := time.Now()
-		waiter.Drop()
-		if err := waiter.Wait(); err != nil {
-			t.Errorf("waiting for a slot ended with %v", err)
-		}
-		if d := time.Since(begun); d != 0 {
-			t.Errorf("waiting for a slot went on for %v after the end of the connection", d)
-		}
-		if ran.Load() != 1 || ended.Load() != 1 {
-			t.Errorf("%d handlers and %d Disconnects ran, want 1 and 1: Disconnect has a slot of its own", ran.Load(), ended.Load())
-		}
-		close(release)
-		holder.Disconnect()
 	})
 }
