@@ -274,6 +274,45 @@ func TestForwardWhenFull(t *testing.T) {
 	}
 }
 
+// TestForwardIsHeldWithItsFrame: C9, what waits for a client that does not read is counted as all that it holds: the
+// message and its payload, the frame and the form that is prepared of it.
+func TestForwardIsHeldWithItsFrame(t *testing.T) {
+	const size, bound = 64 << 10, 2 << 20
+	draw := func(n int) []consumers.Forwarder {
+		return []consumers.Forwarder{consumers.Render(noted, func(note) (asgi.Frame, error) { return asgi.BinaryFrame(make([]byte, n)), nil })}
+	}
+	large := strings.Repeat("x", size)
+	for _, c := range []struct {
+		name string
+		text string
+		list []consumers.Forwarder
+		held int // by each
+	}{
+		{"large frames of small messages", "", draw(size), 2 * size},
+		{"small frames of large messages", large, draw(1), 2 * size},
+		{"large frames of large messages", large, consumers.Types(noted), 4 * size},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				site, layer := site(t, socket{Groups: []string{"room"}, Forward: c.list}.App())
+				ws := site.With(&asgitest.Options{Queue: 1, WriteTimeout: -1}).Dial("/") // room for one, whatever its size
+				const n = 90                                                             // within the capacity
+				for range n {
+					if err := layer.GroupSend(t.Context(), "room", noted.With(note{Text: c.text})); err != nil {
+						t.Fatal(err)
+					}
+				}
+				kept := n - int(layer.Stats().Dropped[layers.DropFull])
+				if want := 1 + bound/c.held; kept > want || kept < want-1 { // names and numbers take a little, too
+					t.Errorf("C9 broken: %d messages that hold %d bytes each are kept, want %d: one in the queue, and 2 MiB in the mailbox", kept, c.held, want)
+				}
+				ws.Drop()
+				_ = ws.Wait()
+			})
+		})
+	}
+}
+
 // number is a text of 100 bytes, and digits finds it.
 func number(i int) string { return fmt.Sprintf("%0100d", i) }
 

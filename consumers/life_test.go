@@ -3,6 +3,7 @@ package consumers_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -70,6 +71,50 @@ func TestHandlerIgnoresItsEnd(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// TestAnswerToTheEnd: C7, a handler may answer the end of its ctx with what the ctx says, also where that is the cause
+// of the server's own; any other error is one.
+func TestAnswerToTheEnd(t *testing.T) {
+	restart, boom := errors.New("restart"), errors.New("boom")
+	for _, c := range []struct {
+		name   string
+		answer func(ctx context.Context) error
+		want   error
+	}{
+		{"Err", func(ctx context.Context) error { return ctx.Err() }, nil},
+		{"cause", func(ctx context.Context) error { return context.Cause(ctx) }, nil},
+		{"cause, wrapped", func(ctx context.Context) error { return fmt.Errorf("query: %w", context.Cause(ctx)) }, nil},
+		{"the error of a child", func(ctx context.Context) error {
+			child, cancel := context.WithTimeout(ctx, time.Hour)
+			defer cancel()
+			return child.Err()
+		}, nil},
+		{"another error", func(context.Context) error { return boom }, boom},
+		{"the error of another ctx", func(context.Context) error { return context.DeadlineExceeded }, context.DeadlineExceeded},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				app := socket{Text: func(_ *none, ctx context.Context, conn *consumers.Conn, text string) error {
+					<-ctx.Done()
+					if cause := context.Cause(ctx); cause != restart {
+						t.Errorf("ctx ended with cause %v", cause)
+					}
+					return c.answer(ctx)
+				}}.App()
+				base, stop := context.WithCancelCause(t.Context())
+				w := &wire{make(chan asgi.Event, 100), make(chan asgi.Event, 100), make(chan error, 1)}
+				w.in <- asgi.WebSocketConnect{}
+				w.in <- asgi.WebSocketReceive{Frame: asgi.TextFrame("x")}
+				go func() { w.end <- app.Serve(base, asgi.NewScope(asgi.Fields{Type: asgi.WebSocket}), w.receive, w.send) }()
+				synctest.Wait()
+				stop(restart)
+				if err := <-w.end; !errors.Is(err, c.want) || c.want == nil && err != nil {
+					t.Errorf("C7 broken: Serve returned %v, want %v", err, c.want)
+				}
+			})
+		})
 	}
 }
 
