@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"os"
 )
 
 // earlyHint writes a 103 response that has the links and nothing else (RFC 8297).
@@ -29,10 +30,16 @@ func (x *exchange) earlyHint(ctx context.Context, e HTTPResponseEarlyHint) error
 		final := maps.Clone(header) // what handlers in front have set is for the final response
 		clear(header)
 		header["Link"] = e.Links
-		x.w.WriteHeader(http.StatusEarlyHints)
+		err := x.within(func() error {
+			x.w.WriteHeader(http.StatusEarlyHints) // it keeps its error to itself
+			if x.overdue() {
+				return os.ErrDeadlineExceeded
+			}
+			return nil
+		})
 		clear(header)
 		maps.Copy(header, final)
-		return nil
+		return err
 	})
 }
 

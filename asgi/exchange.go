@@ -48,11 +48,12 @@ type exchange struct {
 	start     HTTPResponseStart
 	remaining int64 // of Content-Length, or -1
 	broken    bool  // a write failed or was cut short
+	limit     writeLimit
 
 	body requestBody
 }
 
-func newExchange(w http.ResponseWriter, r *http.Request) *exchange {
+func newExchange(w http.ResponseWriter, r *http.Request, writeTimeout time.Duration) *exchange {
 	x := &exchange{
 		w:        w,
 		rc:       http.NewResponseController(w),
@@ -62,6 +63,7 @@ func newExchange(w http.ResponseWriter, r *http.Request) *exchange {
 		te:       acceptsTrailers(r.Header),
 		answered: make(chan struct{}),
 		turn:     make(chan struct{}, 1),
+		limit:    writeLimit{each: writeTimeout},
 	}
 	x.body.init(r)
 	return x
@@ -95,12 +97,13 @@ func extensionsWith(more ...string) map[string]map[string]any {
 
 // open begins to watch over the request.
 func (x *exchange) open(request context.Context) {
+	x.unlimited() // of http.Server.WriteTimeout, which begins before there is anything to write
 	x.request = request
 	x.ctx, x.cancel = context.WithCancelCause(context.WithoutCancel(request))
 	done := make(chan struct{})
 	stop := context.AfterFunc(request, func() {
 		defer close(done)
-		x.end(requestCause(request))
+		x.end(x.requestCause())
 	})
 	x.unwatch = func() {
 		if !stop() {
@@ -110,10 +113,12 @@ func (x *exchange) open(request context.Context) {
 }
 
 // requestCause says why the request's context has ended. net/http cancels it without a cause when the client leaves.
-func requestCause(request context.Context) error {
-	cause := context.Cause(request)
+func (x *exchange) requestCause() error {
+	cause := context.Cause(x.request)
 	var d DisconnectError
 	switch {
+	case x.overdue():
+		return x.lateEnd()
 	case cause == context.Canceled:
 		return DisconnectError{By: ByClient}
 	case errors.As(cause, &d):
@@ -147,7 +152,7 @@ func (x *exchange) gone() bool { return x.ctx.Err() != nil || x.request.Err() !=
 // cause is why the request has ended, or nil.
 func (x *exchange) cause() error {
 	if x.ctx.Err() == nil && x.request.Err() != nil {
-		return requestCause(x.request)
+		return x.requestCause()
 	}
 	return context.Cause(x.ctx)
 }
@@ -161,9 +166,6 @@ func (x *exchange) release() {
 		_ = x.body.from.Close() // not net/http's own body: closing is all that can be done
 	}
 }
-
-// cutWrite ends a write that waits for the client. The response cannot go on after it.
-func (x *exchange) cutWrite() { _ = x.rc.SetWriteDeadline(past) }
 
 // close ends everything that App may have left behind: Send and Receive return ErrClosed, and nothing of the exchange is
 // at work any more.

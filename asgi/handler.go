@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"strconv"
+	"time"
 )
 
 // A Handler is an [App] as an [http.Handler]: it opens a scope of type [HTTP] for each request.
@@ -35,6 +37,12 @@ type Handler struct {
 	// OnError, if set, hears of each failure of App once: the error that Serve returned, a [*PanicError], or that it
 	// returned without a whole response. A Deny, [ErrClosed], the end of ctx and [http.ErrAbortHandler] are no failures.
 	OnError func(*Scope, error)
+	// WriteTimeout is how long the client may take to accept one piece of a response, of at most 64 KiB. After it the
+	// connection is cut, ctx ends, and OnError hears a [DisconnectError]. Default 0: no limit, and a client that reads
+	// nothing keeps a Send waiting until its ctx ends. It takes the place of http.Server.WriteTimeout, which counts the time
+	// in which App thinks; that one, if it is set, still bounds what net/http writes after Serve, such as the end of a
+	// response in chunks. A ResponseWriter without SetWriteDeadline has no limit.
+	WriteTimeout time.Duration
 }
 
 // ServeHTTP serves one request. It panics with [http.ErrAbortHandler], as net/http asks, to cut the connection.
@@ -42,7 +50,7 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.App == nil {
 		panic("asgi: Handler has no App: write asgi.Handler{App: app}")
 	}
-	x := newExchange(w, r)
+	x := newExchange(w, r, h.WriteTimeout)
 	scope := NewScope(x.fields(r))
 	if h.Derive != nil {
 		if scope = h.Derive(scope); scope == nil {
@@ -81,9 +89,11 @@ func (h Handler) conclude(scope *Scope, x *exchange, err, ended error) {
 		err = nil // refused a client that has gone
 	case denied:
 		if err = deny.check(); err == nil {
-			deny.write(x)
+			h.answer(scope, x, deny)
 			return
 		}
+	case x.limit.late && !failed(err, ended):
+		err = x.lateEnd()
 	case failed(err, ended):
 	case x.phase == complete || ended != nil:
 		err = nil
@@ -98,10 +108,23 @@ func (h Handler) conclude(scope *Scope, x *exchange, err, ended error) {
 	switch {
 	case x.phase == complete:
 	case ended == nil && !x.broken && (x.phase == waiting || x.phase == started):
-		Deny{Status: http.StatusInternalServerError, Body: []byte("Internal Server Error\n")}.write(x)
+		h.answer(scope, x, Deny{Status: http.StatusInternalServerError, Body: []byte("Internal Server Error\n")})
 	default:
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// answer writes a whole response for an App that has begun none.
+func (h Handler) answer(scope *Scope, x *exchange, deny Deny) {
+	deny.write(x)
+	if !x.limit.late {
+		x.unlimited()
+		return
+	}
+	if h.OnError != nil {
+		h.OnError(scope, x.lateEnd())
+	}
+	panic(http.ErrAbortHandler)
 }
 
 // failed reports whether err is a failure: not one of the ways in which an App says that the connection is over.
@@ -133,14 +156,23 @@ func (d Deny) check() error {
 func (d Deny) write(x *exchange) {
 	header := x.w.Header()
 	copyHeader(header, d.Header)
-	delete(header, "Content-Length") // net/http counts
+	delete(header, "Content-Length")
+	if bodyAllowed(d.StatusCode()) && (!x.head || len(d.Body) > 0) {
+		header["Content-Length"] = []string{strconv.Itoa(len(d.Body))}
+	}
 	if _, ok := header["Content-Type"]; !ok && len(d.Body) > 0 {
 		header["Content-Type"] = []string{"text/plain; charset=utf-8"}
 		header["X-Content-Type-Options"] = []string{"nosniff"}
 	}
+	if x.limit.each > 0 && x.body.unread() {
+		_ = x.rc.EnableFullDuplex() // as in writeStart
+	}
 	x.w.WriteHeader(d.StatusCode())
 	if bodyAllowed(d.StatusCode()) {
-		_, _ = x.w.Write(d.Body) // to a client that has gone; net/http closes the connection
+		_, _ = x.out().Write(d.Body) // to a client that has gone; net/http closes the connection
+	}
+	if x.limit.each > 0 {
+		_ = x.within(x.rc.Flush) // within the time for it; net/http does it later
 	}
 }
 

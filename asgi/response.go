@@ -174,7 +174,12 @@ func (x *exchange) guard(ctx context.Context, write func() error) error {
 		}
 	}
 	err := write()
+	x.unlimited()
 	switch cut := unwatch(); {
+	case x.limit.late:
+		x.broken = true
+		x.end(x.lateEnd())
+		return ErrClosed
 	case cut && !errors.Is(context.Cause(ctx), ErrClosed): // before gone: net/http ends the request after such a cut
 		x.broken = true
 		return context.Cause(ctx)
@@ -194,14 +199,14 @@ func (x *exchange) write(p bodyPart, alone bool) error {
 		x.writeStart(p, alone)
 	}
 	if p.size != 0 && !x.head {
-		if err := p.copyTo(x.w); err != nil {
+		if err := p.copyTo(x.out()); err != nil {
 			return err
 		}
 		if x.remaining >= 0 && p.size > 0 {
 			x.remaining -= p.size
 		}
 	}
-	if err := x.rc.Flush(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+	if err := x.within(x.rc.Flush); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
 	return nil
@@ -218,10 +223,10 @@ func (x *exchange) writeStart(p bodyPart, alone bool) {
 	if _, ok := header["Content-Length"]; !ok && counted {
 		header["Content-Length"] = []string{strconv.FormatInt(p.size, 10)}
 	}
-	if !alone && x.body.unread() {
-		// Without this net/http throws the unread body away as soon as a response begins.
+	if (!alone || x.limit.each > 0) && x.body.unread() {
+		// Without this net/http throws the unread body away as soon as a response begins, in the time for writing.
 		_ = x.rc.EnableFullDuplex()
-		if x.major == 1 { // for HTTP/2 this would end all other requests as well
+		if !alone && x.major == 1 { // for HTTP/2 this would end all other requests as well
 			header["Connection"] = []string{"close"} // or the rest of a body that release gave up is the next request
 		}
 	}

@@ -22,7 +22,8 @@
 // S5: Shutdown stops accepting, tells each application why, closes sockets with 1001 spread over a window, delivers the
 // disconnect, waits, then cuts.
 //
-// S6: A response, once begun, either completes or the connection is cut. It never hangs.
+// S6: A response, once begun, either completes or the connection is cut. It never hangs: each piece of it, 64 KiB at most, has
+// the time of a write.
 //
 // S7: Sending after the end is [asgi.ErrClosed], not a panic.
 //

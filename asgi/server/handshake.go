@@ -198,7 +198,14 @@ func (c *conn) refuse(w http.ResponseWriter, r *http.Request, err error) {
 
 // respond writes a refusal by the rules of any other HTTP response.
 func (c *conn) respond(w http.ResponseWriter, r *http.Request, app asgi.AppFunc) {
-	asgi.Handler{App: app, OnError: func(_ *asgi.Scope, err error) { c.logFailure(err) }}.ServeHTTP(w, r)
+	onError := func(scope *asgi.Scope, err error) {
+		if _, late := err.(asgi.DisconnectError); late {
+			c.srv.httpError(scope, err)
+			return
+		}
+		c.logFailure(err)
+	}
+	asgi.Handler{App: app, OnError: onError, WriteTimeout: c.srv.opts.WriteTimeout}.ServeHTTP(w, r)
 }
 
 // relay writes the refusal that the application sends, beginning with o.

@@ -15,9 +15,13 @@ type Options struct {
 	// every interface.
 	Addr string
 
-	// Logger gets one line for what is worth reading: a failed application, a refused origin, a peer that broke the
-	// protocol. It is also the logger of each scope ([asgi.LoggerKey]). Default: warnings and errors to stderr, thinned
-	// out when they flood. zap.NewNop() is silence.
+	// Logger gets one line for what is worth reading: a failed application, a refused handshake, a peer that broke the
+	// protocol, does not read or does not answer a ping. It is also the logger of each scope ([asgi.LoggerKey]). Default:
+	// warnings and errors to stderr, thinned out when they flood. zap.NewNop() is silence.
+	//
+	// In Run and Serve it also gets what net/http says, such as a failed TLS handshake. net/http says nothing of requests that
+	// it refuses by itself: 400 for what is no HTTP, 431 for a large header, a header that takes too long. Nor is there a line
+	// for a client that goes away.
 	Logger *zap.Logger
 
 	// Origins are the web sites whose pages may open a WebSocket here, besides the site that this server itself is.
@@ -58,7 +62,8 @@ type Options struct {
 	// PingTimeout is how long the peer may take to give a sign of life, any byte at all, after a ping. Default 30 s.
 	PingTimeout time.Duration
 
-	// WriteTimeout is how long one write may take in all; a peer that does not read is cut off after it. Default 10 s.
+	// WriteTimeout is how long one write may take in all, of at most 64 KiB; a peer that does not read is cut off after it.
+	// It holds for WebSockets and for HTTP responses ([asgi.Handler.WriteTimeout]). Default 10 s.
 	WriteTimeout time.Duration
 
 	// AppCloseTimeout is how long an application may go on after its connection has ended. Then ctx is cancelled, the

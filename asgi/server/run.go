@@ -60,6 +60,7 @@ func (s *Server) serveRequests(ctx context.Context, listen func() (net.Listener,
 	defer tell(nil)
 	hs := &http.Server{
 		ReadHeaderTimeout: s.opts.HeaderTimeout,
+		WriteTimeout:      s.opts.WriteTimeout, // of what net/http answers by itself; asgi.Handler begins anew
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          s.errorLog(),

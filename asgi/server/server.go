@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gorilla/websocket"
 	"go.uber.org/zap"
@@ -62,7 +63,7 @@ func New(app asgi.App, opts *Options) *Server {
 	s.flushers = newFlushers(runtime.GOMAXPROCS(0), &s.writers)
 	s.pulse.interval = s.opts.PingInterval
 	s.watches = make([]asgi.Watch, runtime.GOMAXPROCS(0))
-	s.http = asgi.Handler{App: app, Derive: s.httpScope, OnError: s.httpError}
+	s.http = asgi.Handler{App: app, Derive: s.httpScope, OnError: s.httpError, WriteTimeout: s.opts.WriteTimeout}
 	return s
 }
 
@@ -99,7 +100,12 @@ func (s *Server) direct(hs *http.Server) http.Handler {
 	keep := func(ctx context.Context) context.Context {
 		return context.WithValue(base, http.LocalAddrContextKey, ctx.Value(http.LocalAddrContextKey))
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serveRequest(w, r, keep) })
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.serveRequest(w, r, keep)
+		if !websocket.IsWebSocketUpgrade(r) { // for what net/http has still to write; it sets its own with the next request
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.opts.WriteTimeout))
+		}
+	})
 }
 
 // join makes a connection, or nil during a shutdown.
@@ -173,8 +179,12 @@ func (s *Server) mount(f *asgi.Fields) {
 	}
 }
 
-// httpError is the one line about a failed HTTP application.
+// httpError is the one line about a failed HTTP application, or a client that reads nothing.
 func (s *Server) httpError(scope *asgi.Scope, err error) {
+	if end, ok := err.(asgi.DisconnectError); ok {
+		s.log.Warn("http: cut", zap.String("path", scope.Path()), zap.String("client", scope.Client()), zap.String("reason", end.Reason))
+		return
+	}
 	s.log.Error("http: application failed", failure(scope.Path(), err)...)
 }
 
