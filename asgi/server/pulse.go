@@ -89,6 +89,7 @@ func (p *pulse) wake() {
 		due = append(due, c)
 		p.unlink(c)
 	}
+	p.timer.Stop() // where everybody left while an earlier one fired, and somebody came, it is still to come
 	if p.timer = nil; p.first != nil {
 		p.timer = time.AfterFunc(p.first.beat.due-now, p.wake)
 	}

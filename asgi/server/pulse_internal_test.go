@@ -70,3 +70,25 @@ func TestPulse(t *testing.T) {
 		}
 	})
 }
+
+// A timer fires while the last connection leaves, and another one comes before the wake-up runs: there is still one timer,
+// not one for each such race from then on.
+func TestPulseKeepsOneTimer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := &Server{log: zap.NewNop()}
+		srv.pulse.interval = 20 * time.Second
+		first, second := &conn{srv: srv}, &conn{srv: srv}
+		srv.pulse.add(first)
+		srv.pulse.remove(first)
+		srv.pulse.add(second)
+		started := srv.pulse.timer
+		srv.pulse.wake() // of the first one's timer
+		if srv.pulse.timer == nil || srv.pulse.timer == started {
+			t.Fatal("nobody will wake the second connection")
+		}
+		if started.Stop() {
+			t.Error("two timers run")
+		}
+		srv.pulse.remove(second)
+	})
+}
