@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/layers"
@@ -33,22 +34,22 @@ type Conn struct {
 
 	// The turn; see turn.go.
 	mu       sync.Mutex
-	wake     sync.Cond  // something that somebody waits for has changed
-	mail     *mailbox   // nil until something has waited
-	running  string     // the handler that holds the turn
-	watched  *turnWatch // nil until the turn has been watched
-	capacity int32      // of the channel
-	busy     bool       // somebody holds the turn
-	waiting  bool       // the reader waits for the turn, and is next
-	long     bool       // its holder has had a handler that took long
-	seen     bool       // the turn is watched
-	reader   bool       // the handler that runs does so on the goroutine that reads
-	relieved bool       // did, until it took long; another one reads now
-	parked   bool       // the goroutine of Serve waits to read again
-	passed   bool       // and shall
-	ended    bool       // the last client event has been read
-	failed   bool       // a handler has ended the connection
-	shut     bool       // no message is taken any more
+	wake     sync.Cond                 // something that somebody waits for has changed
+	mail     *mailbox                  // nil until something has waited
+	running  string                    // the handler that holds the turn
+	watched  atomic.Pointer[turnWatch] // nil until the turn has been watched
+	capacity int32                     // of the channel
+	busy     bool                      // somebody holds the turn
+	waiting  bool                      // the reader waits for the turn, and is next
+	long     bool                      // its holder has had a handler that took long
+	seen     bool                      // the turn is watched
+	reader   bool                      // the handler that runs does so on the goroutine that reads
+	relieved bool                      // did, until it took long; another one reads now
+	parked   bool                      // the goroutine of Serve waits to read again
+	passed   bool                      // and shall
+	ended    bool                      // the last client event has been read
+	failed   bool                      // a handler has ended the connection
+	shut     bool                      // no message is taken any more
 	accepted bool
 	refused  bool
 	greeted  bool // Connect returned nil, or accepted: Disconnect will run
@@ -62,6 +63,7 @@ type Conn struct {
 
 	turnHeld  atomic.Bool // for senders: what they send will be flushed when the turn ends
 	unflushed atomic.Bool
+	gone      atomic.Bool // the server has said so, or the app has closed
 
 	helpers sync.WaitGroup // every goroutine this connection started
 }
@@ -105,7 +107,7 @@ func (c *Conn) Accept(ctx context.Context, answer asgi.WebSocketAccept) error {
 }
 
 func (c *Conn) accept(ctx context.Context, answer asgi.WebSocketAccept) error {
-	if err := c.send(ctx, answer); err != nil {
+	if err := c.emit(ctx, answer); err != nil {
 		return c.errorf("accept", err)
 	}
 	c.mu.Lock()
@@ -114,10 +116,15 @@ func (c *Conn) accept(ctx context.Context, answer asgi.WebSocketAccept) error {
 	return nil
 }
 
-// SendText sends a text message.
+// SendText sends a text message. Text that is not UTF-8 is an error: clients would have to close at it.
 func (c *Conn) SendText(ctx context.Context, text string) error {
+	if !utf8.ValidString(text) {
+		return c.errorf("send text", errNotUTF8)
+	}
 	return c.sendFrame(ctx, "send text", asgi.TextFrame(text))
 }
+
+var errNotUTF8 = errors.New("the text is not UTF-8: send it as a binary message")
 
 // SendBinary sends a binary message. It keeps data, which must not change any more.
 func (c *Conn) SendBinary(ctx context.Context, data []byte) error {
@@ -142,12 +149,23 @@ func (c *Conn) sendFrame(ctx context.Context, op string, f asgi.Frame) error {
 	return c.errorf(op, c.sendEvent(ctx, asgi.WebSocketSend{Frame: f}))
 }
 
+// emit hands an event to the server, and notes when that says that the connection is over.
+func (c *Conn) emit(ctx context.Context, ev asgi.Event) error {
+	err := c.send(ctx, ev)
+	if err != nil && errors.Is(err, asgi.ErrClosed) {
+		c.gone.Store(true)
+	}
+	return err
+}
+
 // sendEvent sends a message so that it is written at once, or, while a handler runs, with all that the handler sends.
 func (c *Conn) sendEvent(ctx context.Context, ev asgi.WebSocketSend) error {
 	ev.More = c.turnHeld.Load() && !ofWork(ctx)
-	err := c.send(ctx, ev)
+	err := c.emit(ctx, ev)
 	if ev.More {
-		c.unflushed.Store(true)
+		if w := c.watched.Load(); !c.unflushed.Swap(true) && w != nil {
+			w.heldAt.Store(w.clock.Ticks())
+		}
 		if !c.turnHeld.Load() { // the turn ended in between, and may not have seen this one
 			c.flush()
 		}
@@ -170,20 +188,9 @@ func (c *Conn) unanswered() bool {
 	return !c.accepted && !c.refused
 }
 
-// flushLate writes what earlier handlers sent a millisecond ago: where one follows the other, none is the last.
+// flushLate writes what earlier handlers sent half a millisecond ago: where one follows the other, none is the last.
 func (c *Conn) flushLate() {
-	w := c.watched
-	if w == nil {
-		return
-	}
-	now := w.clock.Ticks()
-	switch {
-	case !c.unflushed.Load():
-		w.holding = false
-	case !w.holding:
-		w.holding, w.heldAt = true, now
-	case now-w.heldAt > 1:
-		w.holding = false
+	if w := c.watched.Load(); w != nil && c.unflushed.Load() && w.clock.Ticks() != w.heldAt.Load() {
 		c.flush()
 	}
 }
@@ -202,12 +209,13 @@ func (c *Conn) flush() {
 // Close ends the connection: a WebSocket with a close code (0 is 1000) and a reason of at most 123 bytes; before the
 // accept it refuses the handshake with 403. The handler goes on; Disconnect runs when the close is done.
 func (c *Conn) Close(ctx context.Context, code int, reason string) error {
-	if err := c.send(ctx, asgi.WebSocketClose{Code: code, Reason: reason}); err != nil {
+	if err := c.emit(ctx, asgi.WebSocketClose{Code: code, Reason: reason}); err != nil {
 		return c.errorf("close", err)
 	}
 	c.mu.Lock()
 	c.refused = c.refused || !c.accepted
 	c.mu.Unlock()
+	c.gone.Store(true)
 	return nil
 }
 
@@ -229,12 +237,12 @@ func (c *Conn) SendEvent(ctx context.Context, ev asgi.Event) error {
 	case asgi.HTTPResponseBody:
 		return c.SendBody(ctx, ev.Body, ev.MoreBody)
 	}
-	return c.errorf("send "+ev.EventType(), c.send(ctx, ev))
+	return c.errorf("send "+ev.EventType(), c.emit(ctx, ev))
 }
 
 // StartResponse begins an HTTP response. It reaches the client with the first part of the body.
 func (c *Conn) StartResponse(ctx context.Context, status int, header http.Header) error {
-	if err := c.send(ctx, asgi.HTTPResponseStart{Status: status, Header: header}); err != nil {
+	if err := c.emit(ctx, asgi.HTTPResponseStart{Status: status, Header: header}); err != nil {
 		return c.errorf("start response", err)
 	}
 	return nil
@@ -243,7 +251,7 @@ func (c *Conn) StartResponse(ctx context.Context, status int, header http.Header
 // SendBody sends a part of an HTTP response's body; the last part, with more false, completes the response and ends
 // the connection.
 func (c *Conn) SendBody(ctx context.Context, body []byte, more bool) error {
-	if err := c.send(ctx, asgi.HTTPResponseBody{Body: body, MoreBody: more}); err != nil {
+	if err := c.emit(ctx, asgi.HTTPResponseBody{Body: body, MoreBody: more}); err != nil {
 		return c.errorf("send body", err)
 	}
 	if more || c.exchange == nil {
@@ -279,6 +287,7 @@ func (c *Conn) GroupAdd(ctx context.Context, group string) error {
 // ofItself has an error about the connection's own channel, which ends with it, match [asgi.ErrClosed].
 func (c *Conn) ofItself(channel string, err error) error {
 	if err != nil && channel == c.channel && errors.Is(err, layers.ErrNoChannel) {
+		c.gone.Store(true)
 		return fmt.Errorf("%w: %w", asgi.ErrClosed, err)
 	}
 	return err
@@ -354,7 +363,7 @@ func (c *Conn) worked(err error) {
 	if err == nil && idle {
 		err = c.answered()
 	}
-	if err != nil && (!quiet(c.context(), err) || errors.Is(err, ErrStop)) {
+	if err = c.failing(err); err != nil {
 		c.fail(err)
 		c.mu.Lock()
 		defer c.mu.Unlock()

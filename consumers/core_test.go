@@ -211,7 +211,6 @@ func TestReturn(t *testing.T) {
 		{"case 94: ErrStop, wrapped", fmt.Errorf("done: %w", consumers.ErrStop), nil},
 		{"case 94: another error", boom, boom},
 		{"a deliberate close", asgi.CloseError{Code: 4000}, nil},
-		{"ErrClosed", asgi.ErrClosed, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

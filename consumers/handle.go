@@ -105,7 +105,7 @@ func (c *Conn) message(m layers.Message) error {
 			c.drop(m, layers.DropInvalid, err)
 			return nil
 		}
-		return c.send(c.context(), ev)
+		return c.emit(c.context(), ev)
 	}
 	return c.table.messages[m.Type()](c.context(), c, m)
 }
@@ -127,12 +127,12 @@ func (c *Conn) offer(frame asgi.Event) bool {
 // sendAtOnce recovers panics, because middleware may stand between consumer and server.
 func (c *Conn) sendAtOnce(ev asgi.Event) (err error) {
 	defer recovered(&err)
-	return c.send(atOnce, ev)
+	return c.emit(atOnce, ev)
 }
 
 // result ends the connection when a handler returned an error that is to end it.
 func (c *Conn) result(err error) {
-	if err != nil && (!quiet(c.context(), err) || errors.Is(err, ErrStop)) {
+	if err = c.failing(err); err != nil {
 		c.fail(err)
 	}
 }

@@ -85,6 +85,9 @@ func (d *AsyncHTTPConsumer[S]) request(c *Conn, part asgi.HTTPRequest) error {
 		return c.Respond(c.context(), http.StatusNoContent, nil, nil)
 	}
 	if err := d.Handle(c.state.(*S), c.context(), c, body); err != nil {
+		if errors.Is(err, ErrStop) {
+			_ = c.Respond(c.context(), http.StatusNoContent, nil, nil) // an error if a response has begun: that one is cut
+		}
 		return err
 	}
 	return c.answered()

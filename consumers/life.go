@@ -245,7 +245,7 @@ func (c *Conn) finish() (err error) {
 	if !greeted || c.table.end == nil {
 		return nil
 	}
-	if err = guard(func() error { return c.table.end(ctx, c, why) }); quiet(c.context(), err) {
+	if err = guard(func() error { return c.table.end(ctx, c, why) }); c.quiet(err) {
 		return nil
 	}
 	return fmt.Errorf("consumers: %s: disconnect: %w", c.table.name, err)

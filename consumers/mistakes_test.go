@@ -38,6 +38,9 @@ func TestSetUpMistakes(t *testing.T) {
 		{"two handlers, any protocol", func() { consumers.AsyncConsumer[none]{Messages: []consumers.Handler[none]{on, on}}.App() }, []string{"consumers_test.none", twice}},
 		{"an empty type", func() { socket{Messages: []consumers.Handler[none]{nameless}}.App() }, []string{"consumers_test.none", empty}},
 		{"an empty type in Forward", func() { socket{Forward: consumers.Types(layers.Type[note](""))}.App() }, []string{"consumers_test.none", empty}},
+		{"a reserved type", func() {
+			socket{Forward: consumers.Types(layers.Type[note]("layer.mine"))}.App()
+		}, []string{"consumers_test.none", `message type "layer.mine" is reserved`}},
 		{"a zero Handler", func() { socket{Messages: make([]consumers.Handler[none], 1)}.App() }, []string{"consumers_test.none", empty}},
 		{"a zero Forwarder", func() { socket{Forward: make([]consumers.Forwarder, 1)}.App() }, []string{"consumers_test.none", empty}},
 		{"a nil handler", func() { consumers.On(noted, nilHandler) }, []string{"consumers_test.none", `the handler for message type "test.note" is nil: pass a method`}},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -62,6 +63,9 @@ func newTable[S any](protocol string, newState func(*asgi.Scope) *S, messages []
 func (t *table) mustBeNew(name string) {
 	if name == "" {
 		panic(fmt.Sprintf("consumers: %s: a message type is empty: give the layers.Type constant a name, such as %q", t.name, "chat.message"))
+	}
+	if strings.HasPrefix(name, "layer.") && name != layers.Down.String() && name != layers.Up.String() {
+		panic(fmt.Sprintf("consumers: %s: message type %q is reserved: give it a name that does not begin with \"layer.\"", t.name, name))
 	}
 	_, listed := t.messages[name]
 	_, forwarded := t.forward[name]

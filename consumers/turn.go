@@ -1,6 +1,7 @@
 package consumers
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/tideway-go/tideway/asgi"
@@ -106,7 +107,8 @@ func (c *Conn) release() {
 	c.turnHeld.Store(false)
 	if c.seen {
 		c.seen = false
-		c.watched.clock.Stop(&c.watched.Watched)
+		w := c.watched.Load()
+		w.clock.Stop(&w.Watched)
 	}
 	over := c.ended || c.failed
 	switch {
@@ -255,22 +257,23 @@ func (c *Conn) begin(name string, reader bool) {
 // A turnWatch has late look at a turn that takes long. A connection that does nothing has none.
 type turnWatch struct {
 	asgi.Watched
-	clock   *asgi.Watch // the server's, or one of its own
-	holding bool        // unflushed was seen by a holder of the turn,
-	heldAt  uint32      // at this tick of the clock
+	clock  *asgi.Watch   // the server's, or one of its own
+	heldAt atomic.Uint32 // the tick at which unflushed was set
 }
 
 // watch begins to watch the turn. The lock is held.
 func (c *Conn) watch() {
-	if c.watched == nil {
-		c.watched = &turnWatch{Watched: asgi.Watched{Late: c.late}, clock: c.scope.Watch()}
-		if c.watched.clock == nil {
-			c.watched.clock = new(asgi.Watch)
+	w := c.watched.Load()
+	if w == nil {
+		w = &turnWatch{Watched: asgi.Watched{Late: c.late}, clock: c.scope.Watch()}
+		if w.clock == nil {
+			w.clock = new(asgi.Watch)
 		}
+		c.watched.Store(w)
 	}
 	if !c.seen {
 		c.seen = true
-		c.watched.clock.Start(&c.watched.Watched)
+		w.clock.Start(&w.Watched)
 	}
 }
 

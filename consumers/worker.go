@@ -70,7 +70,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	)
 	for _, channel := range w.Channels {
 		for range max(1, w.Concurrency) {
-			instances.Go(func() {
+			w.start(&instances, channel, func() {
 				if err := w.serve(taking, handlers, channel); err != nil {
 					once.Do(func() { failure = err; stop(err) })
 				}
@@ -79,6 +79,21 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	instances.Wait()
 	return failure
+}
+
+// start runs an instance, and another in its place when a handler has ended its goroutine by runtime.Goexit.
+func (w *Worker) start(instances *sync.WaitGroup, channel string, serve func()) {
+	instances.Go(func() {
+		returned := false
+		defer func() {
+			if !returned {
+				w.log(channel, errGoexit)
+				w.start(instances, channel, serve)
+			}
+		}()
+		serve()
+		returned = true
+	})
 }
 
 // check returns what is wrong with the declaration.
@@ -182,14 +197,11 @@ type source struct {
 }
 
 // hopeless returns why another try could not go better: the layer is closed or has no such channel, or the application
-// has never worked. err is what Serve returned.
+// has never worked. err is what Serve returned; once the application has worked, its errors harm one message alone.
 func (s *source) hopeless(err error, worked bool) error {
-	for _, err := range []error{s.err, err} {
-		if errors.Is(err, layers.ErrClosed) || errors.Is(err, errors.ErrUnsupported) || errors.Is(err, layers.ErrInvalidName) {
-			return err
-		}
-	}
 	switch {
+	case errors.Is(s.err, layers.ErrClosed), errors.Is(s.err, errors.ErrUnsupported), errors.Is(s.err, layers.ErrInvalidName):
+		return s.err
 	case worked:
 		return nil
 	case err == nil:

@@ -53,7 +53,7 @@ func TestWorkerHarm(t *testing.T) {
 		{"case 209: unlisted type", ticked.With(note{N: 1}), nil, "no handler is listed"},
 		{"bad payload", layers.Type[map[string]any](noted).With(map[string]any{"n": "one"}), nil, "message dropped"},
 		{"ErrStop", noted.With(note{N: 1}), func() error { return consumers.ErrStop }, ""},
-		{"a send to nobody", noted.With(note{N: 1}), func() error { return asgi.ErrClosed }, ""},
+		{"a send to a client that has left", noted.With(note{N: 1}), func() error { return asgi.ErrClosed }, "a handler returned an error of another connection"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

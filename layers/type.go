@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -70,8 +71,8 @@ func (t Type[T]) decode(m Message) (T, error) {
 	return v, nil
 }
 
-// JSON returns the payload as JSON text, json.Marshal of T, without the type. It is made once per message and process
-// and shared: do not change it. NaN and infinities are errors there.
+// JSON returns the payload as JSON text, as encoding/json makes it of T but without its HTML escapes, and without the type.
+// It is made once per message and process and shared: do not change it. NaN and infinities are errors there.
 func (t Type[T]) JSON(m Message) ([]byte, error) {
 	if err := t.check(m); err != nil {
 		return nil, &opError{op: "JSON of message", name: m.Type(), cause: err}
@@ -81,7 +82,7 @@ func (t Type[T]) JSON(m Message) ([]byte, error) {
 		if err != nil {
 			return []byte(nil), err
 		}
-		text, err := json.Marshal(&v)
+		text, err := encodeJSON(&v)
 		if err != nil {
 			err = &opError{op: "JSON of message", name: m.Type(), cause: err}
 		}
@@ -89,6 +90,18 @@ func (t Type[T]) JSON(m Message) ([]byte, error) {
 	})
 	text, _ := v.([]byte)
 	return text, err
+}
+
+// encodeJSON is json.Marshal without the escapes that only JSON inside of HTML needs: with them, a message full of angle
+// brackets would be six times as long for every member of a group.
+func encodeJSON(v any) ([]byte, error) {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), nil
 }
 
 func (t Type[T]) check(m Message) error {

@@ -211,3 +211,15 @@ func TestMessageSize(t *testing.T) {
 		t.Errorf("L13, case 77: %d stored, want 1", s.Delivered)
 	}
 }
+
+// TestJSONIsNotEscaped: what is not inside of HTML need not be escaped for it, which would make it six times as long.
+func TestJSONIsNotEscaped(t *testing.T) {
+	type said struct {
+		Text string `json:"text"`
+	}
+	const typ layers.Type[said] = "said"
+	got, err := typ.JSON(typ.With(said{"<b>&</b>\n"}))
+	if want := `{"text":"<b>&</b>\n"}`; err != nil || string(got) != want {
+		t.Errorf("JSON gives %s and %v, want %s", got, err, want)
+	}
+}
