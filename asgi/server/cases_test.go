@@ -315,31 +315,32 @@ func TestMalformedHandshakes(t *testing.T) {
 		name, request string
 		status        int
 		header        string // name: value
+		lines         int    // in the log; net/http is silent about what it refuses itself
 	}{
-		{"good", good, 101, "Upgrade: websocket"},
-		{"tokens in any case, among others", strings.NewReplacer("Upgrade: websocket", "upgrade: h2c, WebSocket", "Connection: Upgrade", "connection: keep-alive, UPGRADE").Replace(good), 101, ""},
-		{"case 201: version 12", strings.Replace(good, "Version: 13", "Version: 12", 1), 400, "Sec-Websocket-Version: 13"},
-		{"no version", strings.Replace(good, "Sec-WebSocket-Version: 13\r\n", "", 1), 400, "Sec-Websocket-Version: 13"},
-		{"case 201: no key", strings.Replace(good, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "", 1), 400, ""},
-		{"short key", strings.Replace(good, "dGhlIHNhbXBsZSBub25jZQ==", "dGhl", 1), 400, ""},
-		{"key that is no base64", strings.Replace(good, "dGhl", "%%%%", 1), 400, ""},
-		{"two keys", strings.Replace(good, "Host:", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nHost:", 1), 400, ""},
-		{"case 201: POST", strings.Replace(good, "GET", "POST", 1), 405, "Allow: GET"},
-		{"HTTP/1.0", strings.Replace(good, "HTTP/1.1", "HTTP/1.0", 1), 400, ""},
-		{"body", handshake + "Content-Length: 2\r\n\r\nhi", 400, ""},
-		{"chunked body", handshake + "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", 400, ""},
-		{"foreign origin", handshake + "Origin: https://evil.example\r\n\r\n", 403, ""},
-		{"no host", strings.Replace(good, "Host: example.org\r\n", "", 1), 400, ""},
-		{"bad header name", handshake + "a b: c\r\n\r\n", 400, ""},
-		{"control character in a value", handshake + "a: b\x01\r\n\r\n", 400, ""},
-		{"huge header", handshake + "a: " + strings.Repeat("x", 1<<17) + "\r\n\r\n", 431, ""},
-		{"many headers", handshake + strings.Repeat("a: b\r\n", 1<<15) + "\r\n", 431, ""},
-		{"garbage", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, ""},
-		{"not an upgrade: Connection does not say so", strings.Replace(good, "Connection: Upgrade", "Connection: close", 1), 500, ""},
-		{"not an upgrade: another protocol", strings.Replace(good, "websocket", "h2c", 1), 500, ""},
+		{"good", good, 101, "Upgrade: websocket", 0},
+		{"tokens in any case, among others", strings.NewReplacer("Upgrade: websocket", "upgrade: h2c, WebSocket", "Connection: Upgrade", "connection: keep-alive, UPGRADE").Replace(good), 101, "", 0},
+		{"case 201: version 12", strings.Replace(good, "Version: 13", "Version: 12", 1), 400, "Sec-Websocket-Version: 13", 1},
+		{"no version", strings.Replace(good, "Sec-WebSocket-Version: 13\r\n", "", 1), 400, "Sec-Websocket-Version: 13", 1},
+		{"case 201: no key", strings.Replace(good, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "", 1), 400, "", 1},
+		{"short key", strings.Replace(good, "dGhlIHNhbXBsZSBub25jZQ==", "dGhl", 1), 400, "", 1},
+		{"key that is no base64", strings.Replace(good, "dGhl", "%%%%", 1), 400, "", 1},
+		{"two keys", strings.Replace(good, "Host:", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nHost:", 1), 400, "", 1},
+		{"case 201: POST", strings.Replace(good, "GET", "POST", 1), 405, "Allow: GET", 1},
+		{"HTTP/1.0", strings.Replace(good, "HTTP/1.1", "HTTP/1.0", 1), 400, "", 1},
+		{"body", handshake + "Content-Length: 2\r\n\r\nhi", 400, "", 1},
+		{"chunked body", handshake + "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", 400, "", 1},
+		{"foreign origin", handshake + "Origin: https://evil.example\r\n\r\n", 403, "", 1},
+		{"no host", strings.Replace(good, "Host: example.org\r\n", "", 1), 400, "", 0},
+		{"bad header name", handshake + "a b: c\r\n\r\n", 400, "", 0},
+		{"control character in a value", handshake + "a: b\x01\r\n\r\n", 400, "", 0},
+		{"huge header", handshake + "a: " + strings.Repeat("x", 1<<17) + "\r\n\r\n", 431, "", 0},
+		{"many headers", handshake + strings.Repeat("a: b\r\n", 1<<15) + "\r\n", 431, "", 0},
+		{"garbage", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, "", 0},
+		{"not an upgrade: Connection does not say so", strings.Replace(good, "Connection: Upgrade", "Connection: close", 1), 500, "", 1},
+		{"not an upgrade: another protocol", strings.Replace(good, "websocket", "h2c", 1), 500, "", 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			p := s.peer()
+			p, before := s.peer(), len(s.warnings())
 			go p.Write([]byte(tc.request)) // the server may answer before it has read all
 			resp, err := http.ReadResponse(p.br, nil)
 			if err != nil {
@@ -350,6 +351,9 @@ func TestMalformedHandshakes(t *testing.T) {
 			}
 			if name, value, _ := strings.Cut(tc.header, ": "); name != "" && resp.Header.Get(name) != value {
 				t.Errorf("%s is %q, want %q", name, resp.Header.Get(name), value)
+			}
+			if got := s.warnings()[before:]; len(got) != tc.lines {
+				t.Errorf("%d lines in the log, want %d: %q", len(got), tc.lines, got)
 			}
 		})
 	}

@@ -45,7 +45,9 @@ func (c *conn) ping() {
 	switch {
 	case listening && heard == 0 && c.pinged && (c.lastCall || timeout <= interval):
 		c.mu.Unlock()
-		c.lose(asgi.DisconnectError{Code: codeAbnormal, Reason: "the peer did not answer a ping", By: asgi.ByServer}, true)
+		end := asgi.DisconnectError{Code: codeAbnormal, Reason: "the peer did not answer a ping", By: asgi.ByServer}
+		c.srv.log.Warn("websocket: cut", zap.String("path", c.path), zap.String("reason", end.Reason), zap.Duration("limit", timeout))
+		c.lose(end, true)
 		return
 	case listening && heard == 0 && c.pinged:
 		c.lastCall = true

@@ -243,7 +243,7 @@ func handshakeLimit(t *testing.T, v variant) error {
 	if resp.StatusCode != http.StatusServiceUnavailable {
 		return fmt.Errorf("got %s, want 503", resp.Status)
 	}
-	return takes(start, 5*time.Second)
+	return errors.Join(takes(start, 5*time.Second), s.oneLine("did not answer the handshake in time"))
 }
 
 func messageLimit(t *testing.T, v variant) error {
@@ -261,7 +261,8 @@ func messageLimit(t *testing.T, v variant) error {
 
 func pingLimit(t *testing.T, v variant) error {
 	ends := make(chan asgi.WebSocketDisconnect, 1)
-	p, start := v.mountPipes(t, echoing(ends), server.Options{}).open(), time.Now()
+	s := v.mountPipes(t, echoing(ends), server.Options{})
+	p, start := s.open(), time.Now()
 	if err := p.expect(fin|ping, ""); err != nil {
 		return err
 	}
@@ -274,7 +275,7 @@ func pingLimit(t *testing.T, v variant) error {
 	if e := <-ends; e.Code != 1006 {
 		return fmt.Errorf("the application heard %d, want 1006", e.Code)
 	}
-	return takes(start, 50*time.Second)
+	return errors.Join(takes(start, 50*time.Second), s.oneLine("did not answer a ping"))
 }
 
 func writeLimit(t *testing.T, v variant) error {
@@ -292,7 +293,7 @@ func writeLimit(t *testing.T, v variant) error {
 	if err := <-failed; !errors.Is(err, asgi.ErrClosed) {
 		return fmt.Errorf("send returned %v, want ErrClosed", err)
 	}
-	return takes(start, 10*time.Second)
+	return errors.Join(takes(start, 10*time.Second), s.oneLine("does not read"))
 }
 
 func appCloseLimit(t *testing.T, v variant) error {

@@ -3,9 +3,11 @@ package server_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 
@@ -143,6 +145,15 @@ func (s *site) warnings() []string {
 		}
 	}
 	return lines
+}
+
+// oneLine reports an error unless a default logger would have printed one line, which gives the reason.
+func (s *site) oneLine(reason string) error {
+	lines := s.logs.FilterLevelExact(zap.WarnLevel).All()
+	if n := len(s.warnings()); n != 1 || len(lines) != 1 || !strings.Contains(fmt.Sprint(lines[0].ContextMap()["reason"]), reason) {
+		return fmt.Errorf("%d lines in the log, want one that says %q: %v", n, reason, s.logs.All())
+	}
+	return nil
 }
 
 // pipes is a listener whose connections are net.Pipes.
