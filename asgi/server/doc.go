@@ -27,8 +27,8 @@
 //
 // S7: Sending after the end is [asgi.ErrClosed], not a panic.
 //
-// S8: Only [errors.ErrUnsupported], or no route, means that an application has no lifespan. Any other error before the
-// startup is complete fails the start.
+// S8: Only [errors.ErrUnsupported], or no route, means that an application has no lifespan, and only until it has received
+// lifespan.startup. Any other error before the startup is complete fails the start.
 //
 // # Outbound bytes
 //

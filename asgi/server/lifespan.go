@@ -24,6 +24,7 @@ type lifespan struct {
 
 	mu    sync.Mutex
 	phase int
+	asked bool // the application has received the startup
 }
 
 // The phases of a lifespan.
@@ -94,13 +95,13 @@ func (l *lifespan) run(ctx context.Context, app asgi.App, scope *asgi.Scope) {
 		return app.Serve(ctx, scope, l.receive, l.send)
 	}()
 	l.mu.Lock()
-	phase := l.phase
+	phase, asked := l.phase, l.asked
 	l.mu.Unlock()
 	switch {
-	case phase == starting && hasNoLifespan(err):
+	case phase == starting && !asked && hasNoLifespan(err):
 		l.started <- errNoLifespan
 	case phase == starting && err == nil:
-		l.started <- errors.New("asgi/server: lifespan: the application returned before the startup was complete: send lifespan.startup.complete, or return errors.ErrUnsupported if it has no lifespan")
+		l.started <- errors.New("asgi/server: lifespan: the application returned before the startup was complete: send lifespan.startup.complete, or return errors.ErrUnsupported, before the first Receive, if it has no lifespan")
 	case phase == starting:
 		l.started <- fmt.Errorf("asgi/server: lifespan: startup: %w", err)
 	case phase != stoppedPhase && err != nil:
@@ -110,7 +111,8 @@ func (l *lifespan) run(ctx context.Context, app asgi.App, scope *asgi.Scope) {
 	}
 }
 
-// hasNoLifespan reports whether an application says so. Any other error means that it tried and failed.
+// hasNoLifespan reports whether an application that was not asked to start says so. Any other error means that it tried
+// and failed; and so do these, once it has received the startup: a system call that failed may match ErrUnsupported too.
 func hasNoLifespan(err error) bool {
 	var deny asgi.Deny
 	return errors.Is(err, errors.ErrUnsupported) || errors.As(err, &deny) && deny.StatusCode() == http.StatusNotFound
@@ -119,6 +121,11 @@ func hasNoLifespan(err error) bool {
 func (l *lifespan) receive(ctx context.Context) (asgi.Event, error) {
 	select {
 	case ev := <-l.events:
+		if _, ok := ev.(asgi.LifespanStartup); ok {
+			l.mu.Lock()
+			l.asked = true
+			l.mu.Unlock()
+		}
 		return ev, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)

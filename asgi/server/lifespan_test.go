@@ -3,8 +3,10 @@ package server_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -169,6 +171,29 @@ func lifespan(serve func(ctx context.Context, receive asgi.Receive, send asgi.Se
 		}
 		return serve(ctx, receive, send)
 	})
+}
+
+// S8: what means "no lifespan" from an application that was not asked is a failed start from one that was.
+func TestStartupFailsLikeNoLifespan(t *testing.T) {
+	for name, failure := range map[string]error{
+		"system call": fmt.Errorf("open the database: %w", syscall.EOPNOTSUPP),
+		"404":         fmt.Errorf("fetch the keys: %w", asgi.Deny{Status: 404}),
+	} {
+		for _, asked := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				s := variant{}.serve(t, lifespan(func(ctx context.Context, receive asgi.Receive, _ asgi.Send) error {
+					if asked {
+						receive(ctx)
+					}
+					return failure
+				}), server.Options{})
+				synctest.Wait()
+				if err := s.stop(); asked != errors.Is(err, failure) || asked != (err != nil) {
+					t.Errorf("S8: %s, startup received %v: Serve returned %v", name, asked, err)
+				}
+			})
+		}
+	}
 }
 
 // The end of ctx during the startup ends Serve; an application that ignores it is given AppCloseTimeout.
