@@ -2,7 +2,10 @@ package consumers_test
 
 import (
 	"context"
-	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"os/signal"
 
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/asgi/server"
@@ -32,6 +35,9 @@ var Chat = consumers.AsyncWebsocketConsumer[chat]{
 
 func (s *chat) connect(ctx context.Context, c *consumers.Conn) error {
 	s.room = "chat." + routing.Param(c.Scope(), "room")
+	if layers.CheckGroup(s.room) != nil { // clients may ask for any name
+		return asgi.Deny{Status: http.StatusNotFound}
+	}
 	return c.GroupAdd(ctx, s.room) // left by itself when the connection ends
 }
 
@@ -41,9 +47,15 @@ func (s *chat) receive(ctx context.Context, c *consumers.Conn, in said) error {
 
 // A chat: what a member says goes to everybody in the room.
 func Example_chat() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	context.AfterFunc(ctx, stop) // a second interrupt does not wait
+
 	layers.Register(layers.Default, memlayer.New(nil))
 	app := routing.Protocols(map[string]asgi.App{
 		asgi.WebSocket: routing.URLs(routing.Path("/ws/chat/{room}/", Chat)),
 	})
-	fmt.Println(server.New(app, nil).Run(context.Background()))
+	log.Print("chat: a room is at ws://127.0.0.1:8000/ws/chat/ROOM/")
+	if err := server.New(app, nil).Run(ctx); err != nil {
+		log.Fatal(err)
+	}
 }

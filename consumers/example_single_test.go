@@ -73,17 +73,19 @@ func inboxes(d *directory) asgi.App {
 	}.App()
 }
 
-// tell sends a notice to one user, from anywhere: a form, a command, a timer.
-func tell(ctx context.Context, layer *layers.Layer, d *directory, user, text string) error {
+// tell sends a notice to one user, from anywhere: a form, a command, a timer, another connection's handler. It reports
+// whether there was a connection to send to.
+func tell(ctx context.Context, layer *layers.Layer, d *directory, user, text string) (bool, error) {
 	channel, ok := d.get(user)
 	if !ok {
-		return fmt.Errorf("%s is not connected", user)
+		return false, nil
 	}
 	err := layer.Send(ctx, channel, noticed.With(notice{text}))
-	if errors.Is(err, layers.ErrNoChannel) {
-		d.remove(user, channel) // a zombie: its process died before Disconnect could run
+	if errors.Is(err, layers.ErrNoChannel) { // its process died before Disconnect could run
+		d.remove(user, channel)
+		return false, nil // a handler that returned this error would close its own connection with 1011
 	}
-	return err
+	return err == nil, err
 }
 
 // One connection is reached by the name of its channel, which is stored while it lasts.
@@ -91,6 +93,5 @@ func ExampleConn_ChannelName() {
 	d := &directory{rows: map[string]string{}}
 	serve(inboxes(d))
 	// elsewhere in the program:
-	err := tell(context.Background(), layers.Get(layers.Default), d, "ann", "your picture is ready")
-	fmt.Println(err)
+	fmt.Println(tell(context.Background(), layers.Get(layers.Default), d, "ann", "your picture is ready"))
 }

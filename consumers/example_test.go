@@ -2,12 +2,12 @@ package consumers_test
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/consumers"
@@ -34,6 +34,18 @@ func TestOnlyTheRoomHears(t *testing.T) {
 		ann.Disconnect()
 		bob.Disconnect()
 		eve.Disconnect()
+	})
+}
+
+func TestRoomsThatCannotBe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := asgitest.New(t, routing.URLs(routing.Path("/ws/chat/{room}/", Chat)))
+		for _, room := range []string{"a%20b", "%C3%A9", strings.Repeat("a", 95)} {
+			if r := site.Refused("/ws/chat/" + room + "/"); r.Status != http.StatusNotFound {
+				t.Errorf("room %q gave %v, want 404", room, r)
+			}
+		}
+		site.Dial("/ws/chat/" + strings.Repeat("a", 94) + "/").Disconnect()
 	})
 }
 
@@ -99,6 +111,21 @@ func TestLongPoll(t *testing.T) {
 	})
 }
 
+func TestClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stream := asgitest.New(t, consumers.AsyncHTTPConsumer[clock]{Handle: (*clock).handle}.App()).Stream("GET", "/")
+		stream.Start()
+		for range 3 {
+			stream.ExpectChunk(time.Now().Format(time.TimeOnly) + "\n")
+			<-time.After(time.Second)
+		}
+		stream.Abandon()
+		if err := stream.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestThumbnails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := asgitest.New(t, Album)
@@ -120,8 +147,8 @@ func TestTell(t *testing.T) {
 		site := asgitest.New(t, inboxes(d))
 		ws := site.With(&asgitest.Options{Header: http.Header{"X-User": {"ann"}}}).Dial("/")
 		synctest.Wait()
-		if err := tell(t.Context(), site.Layer(), d, "ann", "hello"); err != nil {
-			t.Error(err)
+		if reached, err := tell(t.Context(), site.Layer(), d, "ann", "hello"); !reached || err != nil {
+			t.Errorf("telling Ann gave %t, %v", reached, err)
 		}
 		ws.ExpectJSON(notice{"hello"})
 		channel, _ := d.get("ann")
@@ -131,8 +158,8 @@ func TestTell(t *testing.T) {
 		}
 
 		d.put("ann", channel) // as if the process had died
-		if err := tell(t.Context(), site.Layer(), d, "ann", "hello?"); !errors.Is(err, layers.ErrNoChannel) {
-			t.Errorf("telling nobody gave %v, want ErrNoChannel", err)
+		if reached, err := tell(t.Context(), site.Layer(), d, "ann", "hello?"); reached || err != nil {
+			t.Errorf("telling nobody gave %t, %v", reached, err)
 		}
 		if _, ok := d.get("ann"); ok {
 			t.Error("the zombie's row is still there")

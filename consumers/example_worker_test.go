@@ -2,6 +2,7 @@ package consumers_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os/signal"
 	"syscall"
@@ -35,8 +36,12 @@ type thumbnails struct{}
 
 func (s *thumbnails) resize(ctx context.Context, c *consumers.Conn, v resize) error {
 	for _, percent := range []int{50, 100} { // the work goes here
-		if err := c.SendTo(ctx, v.ReplyTo, resizeTicked.With(progress{v.Picture, percent})); err != nil {
-			return err // such as layers.ErrNoChannel: the client has gone
+		err := c.SendTo(ctx, v.ReplyTo, resizeTicked.With(progress{v.Picture, percent}))
+		if errors.Is(err, layers.ErrNoChannel) {
+			return nil // the client has gone, which is no failure
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
