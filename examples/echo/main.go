@@ -29,8 +29,9 @@ var Echo = consumers.AsyncWebsocketConsumer[echo]{Frame: (*echo).frame}.App()
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second interrupt does not wait
 	site := routing.Protocols(map[string]asgi.App{asgi.WebSocket: Echo})
+	log.Print("echo: ws://127.0.0.1:8000, any path")
 	if err := server.New(site, nil).Run(ctx); err != nil {
 		log.Fatal(err)
 	}
