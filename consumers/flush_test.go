@@ -15,28 +15,33 @@ import (
 // TestWrittenWhileOthersWait: what a handler has sent is written about a millisecond later, though handlers follow one
 // another without a pause, in whichever lane what they handle waits.
 func TestWrittenWhileOthersWait(t *testing.T) {
-	const n = 60
-	for _, takes := range []time.Duration{50 * time.Microsecond, 300 * time.Microsecond, 700 * time.Microsecond, 900 * time.Microsecond} {
-		for _, c := range []struct {
-			name             string
-			events, messages int // that wait
-			first            time.Duration
-		}{
-			{"client events", n, 0, 0},
-			{"layer messages", 0, n, 0},
-			{"both", n, n, 0},
-			{"many layer messages", 1, n, 0},
-			{"client events after one that took long", n, 0, 3 * time.Millisecond},
-			{"layer messages after one that took long", 0, n, 3 * time.Millisecond},
-			{"both after one that took long", n, n, 3 * time.Millisecond},
-		} {
-			t.Run(fmt.Sprint(c.name, ", ", takes), func(t *testing.T) {
+	const many, us = 60, time.Microsecond
+	for _, c := range []struct {
+		name             string
+		events, messages int           // that wait
+		event, message   time.Duration // that a handler of each takes
+		first            time.Duration // that the first one takes besides
+		within           time.Duration // of its sending a text is written
+	}{
+		{"client events", many, 0, 300 * us, 0, 0, 2 * handlerTime},
+		{"client events that take nearly a millisecond", many, 0, 900 * us, 0, 0, 2 * handlerTime},
+		{"layer messages", 0, many, 0, 300 * us, 0, handlerTime},
+		{"layer messages that take nearly a millisecond", 0, many, 0, 900 * us, 0, handlerTime},
+		{"both", many, many, 300 * us, 300 * us, 0, 2 * handlerTime},
+		{"a layer message behind client events", many, 1, 600 * us, 950 * us, 0, 2 * handlerTime},
+		{"two layer messages behind client events", many, 2, 600 * us, 950 * us, 0, 2 * handlerTime},
+		{"client events behind one that took long", many, 0, 300 * us, 0, 3 * handlerTime, handlerTime},
+		{"layer messages behind one that took long", 0, many, 0, 300 * us, 3 * handlerTime, handlerTime},
+		{"both behind one that took long", many, many, 300 * us, 300 * us, 3 * handlerTime, 2 * handlerTime},
+	} {
+		for later := time.Duration(0); later < 2*handlerTime; later += 100 * us { // when the layer messages come
+			t.Run(fmt.Sprint(c.name, ", ", later), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					type late struct{ first bool }
 					begun := time.Now()
-					handle := func(s *late, ctx context.Context, conn *consumers.Conn) error {
-						if !s.first {
-							s.first = true
+					var long bool
+					handle := func(ctx context.Context, conn *consumers.Conn, takes time.Duration) error {
+						if !long {
+							long = true
 							rest(ctx, c.first)
 						}
 						if err := conn.SendText(ctx, time.Since(begun).String()); err != nil {
@@ -45,25 +50,24 @@ func TestWrittenWhileOthersWait(t *testing.T) {
 						rest(ctx, takes)
 						return nil
 					}
-					app := consumers.AsyncWebsocketConsumer[late]{
+					layer := memlayer.New(&layers.Options{Capacity: many})
+					ws := over(t, socket{
 						Groups: []string{"room"},
-						Text: func(s *late, ctx context.Context, conn *consumers.Conn, text string) error {
-							return handle(s, ctx, conn)
+						Text: func(_ *none, ctx context.Context, conn *consumers.Conn, _ string) error {
+							return handle(ctx, conn, c.event)
 						},
-						Messages: []consumers.Handler[late]{consumers.On(noted, func(s *late, ctx context.Context, conn *consumers.Conn, v note) error {
-							return handle(s, ctx, conn)
+						Messages: []consumers.Handler[none]{consumers.On(noted, func(_ *none, ctx context.Context, conn *consumers.Conn, _ note) error {
+							return handle(ctx, conn, c.message)
 						})},
-					}.App()
-					layer := memlayer.New(&layers.Options{Capacity: n})
-					ws := over(t, app, layer).Dial("/")
-					for i := range max(c.events, c.messages) {
-						if i < c.messages {
+					}.App(), layer).Dial("/")
+					for range c.events {
+						ws.SendText("x")
+					}
+					time.AfterFunc(later, func() {
+						for range c.messages {
 							send(t, layer, noted.With(note{}))
 						}
-						if i < c.events {
-							ws.SendText("x")
-						}
-					}
+					})
 					var most time.Duration
 					for range c.events + c.messages {
 						sent, err := time.ParseDuration(ws.ReceiveText())
@@ -72,10 +76,9 @@ func TestWrittenWhileOthersWait(t *testing.T) {
 						}
 						most = max(most, time.Since(begun)-sent)
 					}
-					if most > handlerTime {
-						t.Errorf("a message was written %v after it was sent, want at most %v", most, handlerTime)
+					if most > c.within {
+						t.Errorf("a text was written %v after it was sent, want at most %v", most, c.within)
 					}
-					t.Log("most", most)
 					ws.Disconnect()
 				})
 			})
