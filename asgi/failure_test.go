@@ -211,35 +211,58 @@ func TestDerive(t *testing.T) {
 	}
 }
 
-// A client that sent what cannot be read is answered for an application that hands on the error.
+// A client that sent what cannot be read is answered for, whatever the application does with the error, unless that answers
+// by itself. The application is not blamed.
 func TestUnreadableBodies(t *testing.T) {
-	a := app(func(ctx context.Context, c conn) error {
-		for {
-			event, err := c.receive(ctx)
-			if err != nil {
-				return fmt.Errorf("upload: %w", err)
-			}
-			if e, ok := event.(asgi.HTTPRequest); !ok || !e.MoreBody {
-				return c.respond(ctx, 200, nil, "whole")
-			}
-		}
-	})
-	heard := func(_ *asgi.Scope, err error) { t.Errorf("OnError heard %v", err) }
-	server := httptest.NewServer(http.MaxBytesHandler(asgi.Handler{App: a, OnError: heard}, 10))
-	defer server.Close()
+	boom := errors.New("boom")
 	for _, tt := range []struct {
 		name, request string
-		status        int
+		end           func(ctx context.Context, c conn, err error) error // with Receive's error
+		status        int                                                // 0: cut
+		heard         string
 	}{
-		{"within the limit", "Content-Length: 10\r\n\r\n0123456789", 200},
-		{"over the limit", "Content-Length: 11\r\n\r\n0123456789x", 413},
-		{"bad chunk", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nno number\r\n", 400},
+		{"within the limit", "Content-Length: 10\r\n\r\n0123456789", nil, 200, ""},
+		{"over the limit", "Content-Length: 11\r\n\r\n0123456789x", handOn, 413, "ended by the client: asgi: receive: request body: http: request body too large"},
+		{"bad chunk", badChunk, handOn, 400, "ended by the client: asgi: receive: request body: invalid byte in chunk length"},
+		{"ignored", badChunk, func(context.Context, conn, error) error { return nil }, 400, "ended by the client"},
+		{"taken for the end", badChunk, func(context.Context, conn, error) error { return asgi.ErrClosed }, 400, "ended by the client"},
+		{"response begun", badChunk, func(ctx context.Context, c conn, err error) error {
+			return errors.Join(err, c.send(ctx, startOK), c.send(ctx, part("x")))
+		}, 0, "ended by the client"},
+		{"answered", badChunk, func(ctx context.Context, c conn, _ error) error { return c.respond(ctx, 418, nil, "") }, 418, ""},
+		{"denied", badChunk, func(context.Context, conn, error) error { return asgi.Deny{Status: 422} }, 422, ""},
+		{"failed", badChunk, func(context.Context, conn, error) error { return boom }, 500, "boom"},
+		{"panic", badChunk, func(_ context.Context, _ conn, err error) error { panic(err) }, 500, "panic"},
 	} {
-		if r := raw(t, server, "POST / HTTP/1.1\r\nHost: x\r\n"+tt.request); r.StatusCode != tt.status {
-			t.Errorf("%s: %s, want %d", tt.name, r.Status, tt.status)
+		var heard []string
+		a := app(func(ctx context.Context, c conn) error {
+			for {
+				event, err := c.receive(ctx)
+				if err != nil {
+					return tt.end(ctx, c, err)
+				}
+				if e, ok := event.(asgi.HTTPRequest); !ok || !e.MoreBody {
+					return c.respond(ctx, 200, nil, "whole")
+				}
+			}
+		})
+		server := httptest.NewServer(http.MaxBytesHandler(asgi.Handler{App: a, OnError: func(_ *asgi.Scope, err error) {
+			heard = append(heard, err.Error())
+		}}, 10))
+		r := raw(t, server, "POST / HTTP/1.1\r\nHost: x\r\n"+tt.request)
+		if _, err := io.ReadAll(r.Body); tt.status != 0 && r.StatusCode != tt.status || (err != nil) != (tt.status == 0) {
+			t.Errorf("%s: %s, %v; want %d", tt.name, r.Status, err, tt.status)
+		}
+		server.Close()
+		if all := strings.Join(heard, "; "); (all == "") != (tt.heard == "") || !strings.Contains(all, tt.heard) || len(heard) > 1 {
+			t.Errorf("%s: OnError heard %q, want %q", tt.name, heard, tt.heard)
 		}
 	}
 }
+
+const badChunk = "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nno number\r\n"
+
+func handOn(_ context.Context, _ conn, err error) error { return fmt.Errorf("upload: %w", err) }
 
 func ExampleHandler() {
 	hello := asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {

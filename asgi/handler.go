@@ -36,6 +36,8 @@ type Handler struct {
 	Derive func(*Scope) *Scope
 	// OnError, if set, hears of each failure of App once: the error that Serve returned, a [*PanicError], or that it
 	// returned without a whole response. A Deny, [ErrClosed], the end of ctx and [http.ErrAbortHandler] are no failures.
+	// It also hears, as a [DisconnectError] that says By whom, of a client whose body nobody can read (malformed chunks: the
+	// response is 400) and of one that reads too slowly (WriteTimeout).
 	OnError func(*Scope, error)
 	// WriteTimeout is how long the client may take to accept one piece of a response, of at most 64 KiB. After it the
 	// connection is cut, ctx ends, and OnError hears a [DisconnectError]. Default 0: no limit, and a client that reads
@@ -84,7 +86,11 @@ func (h Handler) conclude(scope *Scope, x *exchange, err, ended error) {
 	var deny Deny
 	var panicked *PanicError // whatever its value: a panic is no way to refuse
 	denied := x.phase == waiting && errors.As(err, &deny) && !errors.As(err, &panicked)
+	failure := Deny{Status: http.StatusInternalServerError, Body: []byte("Internal Server Error\n")}
 	switch {
+	case x.spoiled(err, ended):
+		failure = x.body.bad.deny
+		err = DisconnectError{By: ByClient, Reason: x.body.bad.Error()}
 	case denied && ended != nil:
 		err = nil // refused a client that has gone
 	case denied:
@@ -108,7 +114,7 @@ func (h Handler) conclude(scope *Scope, x *exchange, err, ended error) {
 	switch {
 	case x.phase == complete:
 	case ended == nil && !x.broken && (x.phase == waiting || x.phase == started):
-		h.answer(scope, x, Deny{Status: http.StatusInternalServerError, Body: []byte("Internal Server Error\n")})
+		h.answer(scope, x, failure)
 	default:
 		panic(http.ErrAbortHandler)
 	}

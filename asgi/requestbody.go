@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -27,9 +26,21 @@ type requestBody struct {
 	left bool          // HTTPDisconnect was received
 	mu   sync.Mutex    // held while reading
 	err  error         // under mu: what the last read ended with
+	bad  *badBody      // under mu: why nobody can read it
 	got  chan received // what a reader goroutine will have read; nil without one
 	wait sync.WaitGroup
 }
+
+// A badBody is the client's mistake, with the status that answers it. It is what Receive returns, and matches a Deny.
+type badBody struct {
+	cause error
+	deny  Deny
+}
+
+func (b *badBody) Error() string { return "asgi: receive: request body: " + b.cause.Error() }
+
+// Unwrap makes it match a Deny, so that an App that returns it has answered.
+func (b *badBody) Unwrap() []error { return []error{b.cause, b.deny} }
 
 type received struct {
 	event Event
@@ -150,7 +161,7 @@ func fit(buf []byte, n int) []byte {
 }
 
 // readFailed tells a client that has gone from one that sent what no server can read. The latter's error carries the
-// Deny that answers it.
+// Deny that answers it; conclude sees to that where App does not return it.
 func (x *exchange) readFailed(err error) received {
 	var tooLarge *http.MaxBytesError
 	var network net.Error
@@ -163,7 +174,22 @@ func (x *exchange) readFailed(err error) received {
 		x.end(DisconnectError{By: ByClient})
 		return received{event: HTTPDisconnect{}}
 	}
-	return received{err: fmt.Errorf("asgi: receive: request body: %w (%w)", err, Deny{Status: status})}
+	x.body.bad = &badBody{err, Deny{Status: status}}
+	return received{err: x.body.bad}
+}
+
+// spoiled reports whether it is for the request's body that there is no whole response: App, which returned err, neither
+// answered nor failed by itself.
+func (x *exchange) spoiled(err, ended error) bool {
+	bad := x.body.bad
+	var panicked *PanicError
+	switch {
+	case bad == nil || ended != nil || x.phase == complete:
+		return false
+	case errors.Is(err, bad):
+		return !errors.As(err, &panicked)
+	}
+	return !failed(err, ended)
 }
 
 // close ends and waits for whatever reads.

@@ -179,10 +179,14 @@ func (s *Server) mount(f *asgi.Fields) {
 	}
 }
 
-// httpError is the one line about a failed HTTP application, or a client that reads nothing.
+// httpError is the one line about a failed HTTP application, or a client that reads nothing or sends nonsense.
 func (s *Server) httpError(scope *asgi.Scope, err error) {
 	if end, ok := err.(asgi.DisconnectError); ok {
-		s.log.Warn("http: cut", zap.String("path", scope.Path()), zap.String("client", scope.Client()), zap.String("reason", end.Reason))
+		message := "http: cut"
+		if end.By == asgi.ByClient {
+			message = "http: bad request"
+		}
+		s.log.Warn(message, zap.String("path", scope.Path()), zap.String("client", scope.Client()), zap.String("reason", end.Reason))
 		return
 	}
 	s.log.Error("http: application failed", failure(scope.Path(), err)...)
