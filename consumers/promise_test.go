@@ -1,7 +1,6 @@
 package consumers_test
 
 import (
-	"context"
 	"fmt"
 	"runtime"
 	"strings"
@@ -17,21 +16,55 @@ type promise struct {
 	number, text string
 	// check demands the promise of consumers that wrap may have broken.
 	check func(t testing.TB, wrap asgi.Middleware)
-	// broken stands between server and consumer and breaks just this promise.
-	broken asgi.Middleware
+	// broken are ways to break just this promise.
+	broken []breaker
+}
+
+// A breaker stands between server and consumer.
+type breaker struct {
+	says string // by the check, of what it breaks
+	wrap asgi.Middleware
 }
 
 var promises = []promise{
-	{"C1", "Handlers of one connection never overlap; state needs no lock. All methods of Conn are safe from any goroutine.", checkC1, twins},
-	{"C2", "Each lane in order; neither starves the other.", checkC2, swapped},
-	{"C3", "Only listed handlers are reachable. A message of an unlisted type is dropped and counted.", checkC3, impersonated},
-	{"C4", "Client events read before a close are still handled, in order; then, or 1 s after the close, ctx ends with a cause that tells code, reason and who.", checkC4, forgetful},
-	{"C5", "Disconnect runs exactly once if and only if Connect returned nil or called Accept; groups are left after it.", checkC5, twice},
-	{"C6", "Nil from Connect accepts. asgi.Deny refuses with that HTTP response.", checkC6, plainRefusal},
-	{"C7", "A handler's error closes with 1011, or with the code it carries; a panic closes with 1011; no other connection notices.", checkC7, closesNormally},
-	{"C8", "Nothing from a group is written before the accept.", checkC8, lateAccept},
-	{"C9", "The memory that a client which never reads holds is bounded, and nobody else waits for it.", checkC9, bottomless},
-	{"C10", "Every goroutine that a connection started has ended when Serve returns.", checkC10, hasty},
+	{"C1", "Handlers of one connection never overlap; state needs no lock. All methods of Conn are safe from any goroutine.", checkC1, []breaker{
+		{"two handlers ran at the same time", twins},
+	}},
+	{"C2", "Each lane in order; neither starves the other.", checkC2, []breaker{
+		{"client events were handled as", swapped},
+	}},
+	{"C3", "Only listed handlers are reachable. A message of an unlisted type is dropped and counted.", checkC3, []breaker{
+		{"of the layer", impersonated},
+	}},
+	{"C4", "Client events read before a close are still handled, in order; then, or 1 s after the close, ctx ends with a cause that tells code, reason and who.", checkC4, []breaker{
+		{"these were handled: 1 2", forgetful},
+		{"cause asgi: connection ended by the client, code 1000: enough, want", misreported(func(end *asgi.WebSocketDisconnect) { end.Code = 1000 })},
+		{"cause asgi: connection ended by the client, code 4002, want", misreported(func(end *asgi.WebSocketDisconnect) { end.Reason = "" })},
+		{"cause asgi: connection ended by the server, code 4002: enough, want", misreported(func(end *asgi.WebSocketDisconnect) { end.By = asgi.ByServer })},
+		{"client close: the handler's ctx ended after 10ms, want 1.01s", hurried},
+		{"client close: the handler's ctx ended after 2.01s, want 1.01s", tardy},
+	}},
+	{"C5", "Disconnect runs exactly once if and only if Connect returned nil or called Accept; groups are left after it.", checkC5, []breaker{
+		{"Disconnect ran 2 times", twice},
+	}},
+	{"C6", "Nil from Connect accepts. asgi.Deny refuses with that HTTP response.", checkC6, []breaker{
+		{"reached the client as", plainRefusal},
+	}},
+	{"C7", "A handler's error closes with 1011, or with the code it carries; a panic closes with 1011; no other connection notices.", checkC7, []breaker{
+		{"closed with", closesNormally},
+	}},
+	{"C8", "Nothing from a group is written before the accept.", checkC8, []breaker{
+		{"want the accept", lateAccept},
+	}},
+	{"C9", "The memory that a client which never reads holds is bounded, and nobody else waits for it.", checkC9, []breaker{
+		{"holds", bottomless},
+		{"senders waited", patient},
+	}},
+	{"C10", "Every goroutine that a connection started has ended when Serve returns. A handler that ignores its ctx is named by one line after 10 s.", checkC10, []breaker{
+		{"Serve returned while work of the connection went on", hasty},
+		{"the log has 0 lines", unlogged},
+		{"names <nil>", nameless},
+	}},
 }
 
 func TestPromises(t *testing.T) {
@@ -42,18 +75,20 @@ func TestPromises(t *testing.T) {
 	}
 }
 
-// TestBrokenPromises shows that each check can fail: on a consumer that breaks the promise, it names it.
+// TestBrokenPromises shows that each check can fail: on a consumer that breaks the promise, it names it and says how.
 func TestBrokenPromises(t *testing.T) {
 	for _, p := range promises {
-		t.Run(p.number, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				r := &recorder{TB: t}
-				r.run(func() { p.check(&promised{r, p}, p.broken) })
-				if !strings.HasPrefix(r.first(), p.number+" broken: ") {
-					t.Errorf("the check of %s did not notice a consumer that breaks it; it said %q", p.number, r.failures)
-				}
+		for _, b := range p.broken {
+			t.Run(p.number+" "+b.says, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					r := &recorder{TB: t}
+					r.run(func() { p.check(&promised{r, p}, b.wrap) })
+					if !strings.HasPrefix(r.first(), p.number+" broken: ") || !strings.Contains(r.first(), b.says) {
+						t.Errorf("the check of %s did not notice a consumer that breaks it; it said %q, want %q", p.number, r.failures, b.says)
+					}
+				})
 			})
-		})
+		}
 	}
 }
 
@@ -132,189 +167,4 @@ func (r *recorder) Fail()             { r.Errorf("failed") }
 func (r *recorder) Cleanup(f func())  { r.cleanups = append(r.cleanups, f) }
 func (r *recorder) Failed() bool      { return r.first() != "" }
 func (r *recorder) Logf(string, ...any) {
-}
-
-// twins runs two instances of the consumer on one connection, by turns.
-func twins(app asgi.App) asgi.App {
-	return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-		turn := make(chan int, 1) // a channel, because waiting for a mutex would hold up the bubble's clock
-		turn <- 0
-		shared := func(ctx context.Context) (asgi.Event, error) {
-			calls := <-turn
-			defer func() { turn <- calls + 1 }()
-			if calls == 1 { // the first event makes two
-				return asgi.WebSocketConnect{}, nil
-			}
-			return receive(ctx)
-		}
-		tolerant := func(ctx context.Context, ev asgi.Event) error {
-			err := send(ctx, ev)
-			if _, ok := ev.(asgi.WebSocketAccept); ok {
-				return nil
-			}
-			return err
-		}
-		var group sync.WaitGroup
-		for range 2 {
-			group.Go(func() { _ = app.Serve(ctx, scope, shared, tolerant) })
-		}
-		group.Wait()
-		return nil
-	})
-}
-
-// swapped hands each second message before the first.
-func swapped(app asgi.App) asgi.App {
-	return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-		var kept asgi.Event
-		return app.Serve(ctx, scope, func(ctx context.Context) (asgi.Event, error) {
-			if kept != nil {
-				ev := kept
-				kept = nil
-				return ev, nil
-			}
-			ev, err := receive(ctx)
-			if _, message := ev.(asgi.WebSocketReceive); !message {
-				return ev, err
-			}
-			kept = ev
-			return receive(ctx)
-		}, send)
-	})
-}
-
-// impersonated lets what is sent to the client come back as if the client had said it.
-func impersonated(app asgi.App) asgi.App {
-	return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-		first := true
-		return app.Serve(ctx, scope, func(ctx context.Context) (asgi.Event, error) {
-			ev, err := receive(ctx)
-			if _, message := ev.(asgi.WebSocketReceive); message && first {
-				first = false
-				return asgi.WebSocketReceive{Frame: asgi.TextFrame("of the layer")}, nil
-			}
-			return ev, err
-		}, send)
-	})
-}
-
-// forgetful drops the last message before a close.
-func forgetful(app asgi.App) asgi.App {
-	return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-		var last asgi.Event
-		return app.Serve(ctx, scope, func(ctx context.Context) (asgi.Event, error) {
-			for {
-				ev, err := receive(ctx)
-				if _, message := ev.(asgi.WebSocketReceive); !message {
-					return ev, err
-				}
-				if before := last; before != nil {
-					last = ev
-					return before, nil
-				}
-				last = ev
-			}
-		}, send)
-	})
-}
-
-// twice runs the consumer again when it has ended.
-func twice(app asgi.App) asgi.App {
-	return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-		err := app.Serve(ctx, scope, receive, send)
-		events := []asgi.Event{asgi.WebSocketConnect{}, asgi.WebSocketDisconnect{Code: 1000}}
-		_ = app.Serve(context.WithoutCancel(ctx), scope, func(context.Context) (asgi.Event, error) {
-			if len(events) == 0 {
-				return nil, asgi.ErrClosed
-			}
-			ev := events[0]
-			events = events[1:]
-			return ev, nil
-		}, func(context.Context, asgi.Event) error { return nil })
-		return err
-	})
-}
-
-// plainRefusal refuses in its own words.
-func plainRefusal(app asgi.App) asgi.App {
-	return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-		if err := app.Serve(ctx, scope, receive, send); err != nil {
-			return asgi.Deny{}
-		}
-		return nil
-	})
-}
-
-// closesNormally turns every close into a normal one.
-func closesNormally(app asgi.App) asgi.App {
-	return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-		return app.Serve(ctx, scope, receive, func(ctx context.Context, ev asgi.Event) error {
-			if _, ok := ev.(asgi.WebSocketClose); ok {
-				ev = asgi.WebSocketClose{}
-			}
-			return send(ctx, ev)
-		})
-	})
-}
-
-// lateAccept tells the consumer that it has accepted before it has.
-func lateAccept(app asgi.App) asgi.App {
-	return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-		var mu sync.Mutex
-		var accept asgi.Event
-		return app.Serve(ctx, scope, receive, func(ctx context.Context, ev asgi.Event) error {
-			mu.Lock()
-			defer mu.Unlock()
-			if _, ok := ev.(asgi.WebSocketAccept); ok {
-				accept = ev
-				return nil
-			}
-			if err := send(ctx, ev); err != nil {
-				return err
-			}
-			if accept != nil {
-				ev, accept = accept, nil
-				return send(ctx, ev)
-			}
-			return nil
-		})
-	})
-}
-
-// bottomless takes whatever the client that does not read is sent, and keeps it.
-func bottomless(app asgi.App) asgi.App {
-	return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-		if scope.Path() != "/deaf/" {
-			return app.Serve(ctx, scope, receive, send)
-		}
-		var mu sync.Mutex
-		var kept []asgi.Event
-		return app.Serve(ctx, scope, receive, func(ctx context.Context, ev asgi.Event) error {
-			if _, ok := ev.(asgi.WebSocketSend); ok {
-				mu.Lock()
-				kept = append(kept, ev)
-				mu.Unlock()
-				return nil
-			}
-			return send(ctx, ev)
-		})
-	})
-}
-
-// hasty returns when the client has gone, while the consumer still works.
-func hasty(app asgi.App) asgi.App {
-	return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-		gone := make(chan struct{})
-		go func() {
-			_ = app.Serve(ctx, scope, func(ctx context.Context) (asgi.Event, error) {
-				ev, err := receive(ctx)
-				if _, end := ev.(asgi.WebSocketDisconnect); end {
-					close(gone)
-				}
-				return ev, err
-			}, send)
-		}()
-		<-gone
-		return nil
-	})
 }
