@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"strings"
 	"syscall"
@@ -76,18 +77,22 @@ func TestState(t *testing.T) {
 		scope.State()["motto"] = "slack water"
 		return asgi.LifespanStartupComplete{}
 	}
-	states := make(chan map[string]any, 2)
+	states := make(chan map[string]any, 1)
 	report := asgi.AppFunc(func(_ context.Context, scope *asgi.Scope, _ asgi.Receive, _ asgi.Send) error {
-		scope.State()["mine"] = scope.Type()
-		states <- scope.State()
+		scope.State()[scope.Type()+" "+scope.RawQuery()] = true
+		states <- maps.Clone(scope.State())
 		return asgi.Deny{}
 	})
 	s := variant{}.serveTCP(t, living(startup, cleanUp, report), server.Options{})
-	s.peer().request(handshake + "\r\n")
-	s.peer().request("GET / HTTP/1.1\r\nHost: example.org\r\n\r\n")
-	for _, kind := range []string{asgi.WebSocket, asgi.HTTP} {
-		if state := <-states; len(state) != 2 || state["motto"] != "slack water" || state["mine"] != kind {
-			t.Errorf("case 207: the state of the %s scope is %v", kind, state)
+	for _, mine := range []string{"websocket 1", "websocket 2", "http 3", "http 4"} {
+		kind, number, _ := strings.Cut(mine, " ")
+		if kind == asgi.WebSocket {
+			s.peer().request(strings.Replace(handshake, "q=1", number, 1) + "\r\n")
+		} else {
+			s.peer().request("GET /?" + number + " HTTP/1.1\r\nHost: example.org\r\n\r\n")
+		}
+		if state := <-states; len(state) != 2 || state["motto"] != "slack water" || state[mine] != true {
+			t.Errorf("case 207: the state of %s is %v", mine, state)
 		}
 	}
 }
