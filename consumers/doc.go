@@ -15,11 +15,14 @@
 //
 //	func (s *chat) connect(ctx context.Context, c *consumers.Conn) error {
 //		s.room = "chat." + routing.Param(c.Scope(), "room")
+//		if layers.CheckGroup(s.room) != nil {
+//			return asgi.Deny{Status: http.StatusNotFound}
+//		}
 //		return c.GroupAdd(ctx, s.room)
 //	}
 //
 //	func (s *chat) receive(ctx context.Context, c *consumers.Conn, in said) error {
-//		return c.GroupSend(ctx, s.room, chatMessage.With(in))
+//		return c.GroupSend(ctx, s.room, chatMessage.With(said{User: "anonymous", Text: in.Text}))
 //	}
 //
 // The tables are [AsyncWebsocketConsumer], [AsyncHTTPConsumer] and, for any protocol and for workers, [AsyncConsumer].
@@ -29,10 +32,12 @@
 //
 // # The life of a WebSocket
 //
-//   - A client asks. The groups are joined and Connect decides: nil accepts, an error refuses.
+//   - A client asks. The groups are joined and Connect decides: nil accepts, an error refuses. A refusal is an HTTP
+//     response and has no close code; to give one, such as 4401, call [Conn.Accept] first.
 //   - Each message of the client runs Text or Binary. Each message of the channel layer runs what Messages lists for
 //     its type, or goes straight to the client where Forward lists it.
-//   - Handlers send by the methods of [Conn], to the client, to groups, to channels.
+//   - Handlers send by the methods of [Conn], to the client, to groups, to channels. What they send to the client comes
+//     before what they send to a group that the connection is in itself: messages of the layer wait for the handler.
 //   - The end comes from the client, from a handler (Close, or an error), from the network or from the server.
 //   - Disconnect runs, the groups are left, and what the connection started is waited for.
 //
@@ -77,4 +82,7 @@
 //
 // It should not wait for a message to its own connection: that message waits for the handler. Work that takes long goes
 // to [Conn.Go], which answers by a message to [Conn.ChannelName], or to a [Worker].
+//
+// It should not return the error of a send to somebody else as it is: [layers.ErrNoChannel] says that the other
+// connection has gone, [layers.ErrChannelFull] that it has too much to read, and either would close this one with 1011.
 package consumers

@@ -18,11 +18,13 @@ type AsyncWebsocketConsumer[S any] struct {
 	New func(scope *asgi.Scope) *S
 	// Layer is the alias of the channel layer; default [layers.Default]. See [LayerKey].
 	Layer string
-	// Groups are joined before Connect. Join others by [Conn.GroupAdd]; all are left when the connection ends.
+	// Groups are joined before Connect. Join others by [Conn.GroupAdd]; all are left when the connection ends. A name that
+	// no group can have panics in App.
 	Groups []string
 
-	// Connect decides. Nil accepts, unless Connect has accepted or closed by itself; [asgi.Deny] refuses with that
-	// response, any other error with 500.
+	// Connect decides. Nil accepts, unless Connect has accepted or closed by itself. [asgi.Deny] refuses with that
+	// response, [asgi.CloseError] and [ErrStop] with 403, any other error with 500. A refusal has no close code: to give one,
+	// call [Conn.Accept], then return a CloseError.
 	Connect func(s *S, ctx context.Context, c *Conn) error
 	// Text handles a text message. A connection that has a Text handler but no Binary handler closes with 1003 at a
 	// binary message, and the other way round.
@@ -35,7 +37,7 @@ type AsyncWebsocketConsumer[S any] struct {
 	// its own of 10 s. The groups are left afterwards.
 	Disconnect func(s *S, ctx context.Context, c *Conn, why asgi.DisconnectError) error
 
-	// Messages lists the message types that handlers of this connection take.
+	// Messages lists the message types that handlers of this connection take, by [On] and [OnSync].
 	Messages []Handler[S]
 	// Forward lists the message types that go to the client without a handler.
 	Forward []Forwarder
