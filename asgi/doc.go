@@ -29,7 +29,8 @@
 //     ctx ends returns the cause and harms nothing: the event comes with the next call.
 //   - Send may be called by any number of goroutines, also while Receive waits. It never waits for the peer unless
 //     the connection's bounded queue is full. It tries before it looks at ctx: with a ctx that has already ended it
-//     takes the event at once or returns [ErrFull]. After the end it returns [ErrClosed]; it never panics.
+//     takes a message, or a part of a response, at once or returns [ErrFull]. An answer to a WebSocket's handshake is
+//     carried out before Send returns, whatever its ctx. After the end it returns [ErrClosed]; it never panics.
 //   - An event that does not fit the state of the connection (a message before the accept, a second response) is an
 //     error that says what to send instead; nothing reaches the peer.
 //
