@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/tideway-go/tideway/asgi"
 )
 
@@ -36,8 +34,11 @@ const (
 )
 
 // startLifespan asks the application to get ready and waits for its answer. It returns nil, without an error, for an
-// application that has no lifespan.
+// application that has no lifespan, and errNotStarted when the server has to end first.
 func (s *Server) startLifespan(ctx context.Context) (*lifespan, error) {
+	if ctx.Err() != nil {
+		return nil, errNotStarted
+	}
 	l := &lifespan{
 		events:   make(chan asgi.Event, 2),
 		started:  make(chan error, 1),
@@ -53,21 +54,33 @@ func (s *Server) startLifespan(ctx context.Context) (*lifespan, error) {
 	select {
 	case err = <-l.started:
 	case <-ctx.Done():
-		err = context.Cause(ctx)
+		err = errNotStarted
+	case <-s.closing:
+		err = errNotStarted
 	}
 	if err == nil {
 		s.state = scope.State()
 		return l, nil
 	}
-	cancel(err)
-	if s.awaitEnd(l); errors.Is(err, errNoLifespan) {
-		return nil, nil
+	cause := err
+	if err == errNotStarted {
+		cause = asgi.DisconnectError{Reason: reasonShutdown, By: asgi.ByServer}
 	}
-	return nil, err
+	cancel(cause)
+	late := s.awaitEnd(l)
+	switch {
+	case errors.Is(err, errNoLifespan):
+		return nil, nil
+	case late == nil:
+		return nil, err
+	case err == errNotStarted:
+		return nil, late
+	}
+	return nil, errors.Join(err, late)
 }
 
 // awaitEnd gives an application that could not start AppCloseTimeout to return.
-func (s *Server) awaitEnd(l *lifespan) {
+func (s *Server) awaitEnd(l *lifespan) error {
 	var late <-chan time.Time
 	if limit := s.opts.AppCloseTimeout; limit > 0 {
 		t := time.NewTimer(limit)
@@ -76,8 +89,9 @@ func (s *Server) awaitEnd(l *lifespan) {
 	}
 	select {
 	case <-l.finished:
+		return nil
 	case <-late:
-		s.log.Error("lifespan: application ignores the end of its ctx", zap.Duration("limit", s.opts.AppCloseTimeout))
+		return fmt.Errorf("asgi/server: lifespan: the application did not return: %w", errLate)
 	}
 }
 

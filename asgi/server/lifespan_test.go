@@ -201,19 +201,60 @@ func TestStartupFailsLikeNoLifespan(t *testing.T) {
 	}
 }
 
-// The end of ctx during the startup ends Serve; an application that ignores it is given AppCloseTimeout.
+// The end of ctx before or during the startup is a clean end of Serve. An application that ignores it is given
+// AppCloseTimeout, and named.
 func TestStopDuringStartup(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		released := make(chan struct{})
-		s := variant{}.serve(t, lifespan(func(context.Context, asgi.Receive, asgi.Send) error { <-released; return nil }), server.Options{})
-		synctest.Wait()
-		start := time.Now()
-		if err := s.stop(); !errors.Is(err, context.Canceled) {
-			t.Errorf("Serve returned %v", err)
-		}
-		if err := takes(start, 10*time.Second); err != nil {
-			t.Error(err)
-		}
-		close(released)
-	})
+	for _, tc := range []struct {
+		name    string
+		listens bool
+		stop    func(*site) error
+		want    string
+		takes   time.Duration
+	}{
+		{"ctx", true, func(s *site) error { return s.stop() }, "", 0},
+		{"Shutdown", true, func(s *site) error { return errors.Join(s.srv.Shutdown(context.Background()), s.served()) }, "", 0},
+		{"deaf", false, func(s *site) error { return s.stop() }, "lifespan: the application did not return", 10 * time.Second},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				released := make(chan struct{})
+				s := variant{}.serve(t, lifespan(func(ctx context.Context, _ asgi.Receive, _ asgi.Send) error {
+					if !tc.listens {
+						ctx = context.WithoutCancel(ctx)
+					}
+					select {
+					case <-ctx.Done():
+						if cause := (asgi.DisconnectError{}); !errors.As(context.Cause(ctx), &cause) || cause.By != asgi.ByServer {
+							t.Errorf("ctx ended with %v", context.Cause(ctx))
+						}
+						return ctx.Err()
+					case <-released:
+						return nil
+					}
+				}), server.Options{})
+				synctest.Wait()
+				start := time.Now()
+				if err := tc.stop(s); (err != nil) != (tc.want != "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+					t.Errorf("got %v, want %q", err, tc.want)
+				}
+				if err := takes(start, tc.takes); err != nil {
+					t.Error(err)
+				}
+				close(released)
+			})
+		})
+	}
+}
+
+// A ctx that has ended before is a clean end, without a startup.
+func TestStopBeforeStartup(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	srv := server.New(lifespan(func(context.Context, asgi.Receive, asgi.Send) error {
+		t.Error("the application was asked to start")
+		return nil
+	}), &server.Options{Addr: "127.0.0.1:0"})
+	if err := srv.Run(ctx); err != nil {
+		t.Errorf("Run returned %v", err)
+	}
 }

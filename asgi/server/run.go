@@ -16,8 +16,17 @@ const (
 	idleTimeout    = 2 * time.Minute // of a kept-alive HTTP connection
 )
 
-// Run listens on Options.Addr and serves until ctx ends, then shuts down. It returns nil after a clean shutdown. An
-// application with a lifespan is asked to start before the server listens; if it cannot, Run returns its message.
+// Run listens on Options.Addr and serves until ctx ends or [Server.Shutdown] is called. Then it shuts down: it stops
+// listening, HTTP requests and WebSockets end as Shutdown says, and last the application's lifespan, which has
+// Options.AppCloseTimeout. It returns nil after a clean shutdown, also when ctx had ended before it began to serve.
+//
+// An application with a lifespan is asked to start before the server listens; if it cannot, Run returns its message.
+//
+// A Server may listen at several addresses: call Run or Serve for each. The application starts once, with the first of
+// them, and when one ends, for whatever reason, all end. A Server that has ended, even one that could not start, is not
+// used again: Run returns an error.
+//
+// Idle connections that HTTP clients keep open are closed after 2 minutes.
 func (s *Server) Run(ctx context.Context) error {
 	return s.serve(ctx, func() (net.Listener, error) {
 		ln, err := net.Listen("tcp", s.opts.Addr)
@@ -36,28 +45,105 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 
 // serve is the life of a server: startup, requests, shutdown.
 func (s *Server) serve(ctx context.Context, listen func() (net.Listener, error)) error {
-	if s.isDown() {
-		return errors.New("asgi/server: serve: the server was shut down: make a new one with server.New")
-	}
-	life, err := s.startLifespan(ctx)
+	begin, first, err := s.begin()
 	if err != nil {
 		return err
 	}
-	err = s.serveRequests(ctx, listen)
-	if life != nil {
-		err = errors.Join(err, life.stop(context.WithoutCancel(ctx), s.opts.AppCloseTimeout))
+	if first {
+		begin.life, begin.err = s.startLifespan(ctx)
+		close(begin.done)
+		err = begin.err
+	} else {
+		err = s.awaitStartup(ctx, begin)
+	}
+	switch {
+	case err == nil:
+		err = s.serveRequests(ctx, listen)
+	case err == errNotStarted:
+		err = s.end()
+	default:
+		err = errors.Join(err, s.end())
+	}
+	if first && begin.life != nil {
+		s.running.Wait()
+		err = errors.Join(err, begin.life.stop(context.WithoutCancel(ctx), s.opts.AppCloseTimeout))
 	}
 	return err
 }
 
-// serveRequests serves until ctx ends or the listener fails.
+// A startup is the one of the application, for all calls of Run and Serve. Its other fields are read after done.
+type startup struct {
+	done chan struct{}
+	life *lifespan // nil: the application has none
+	err  error
+}
+
+// errNotStarted says that the server had to end before it served.
+var errNotStarted = errors.New("asgi/server: serve: ended before the startup was complete")
+
+// begin returns the startup, and whether the caller is the first, who sees to it.
+func (s *Server) begin() (begin *startup, first bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down {
+		return nil, false, errors.New("asgi/server: serve: the server was shut down: make a new one with server.New")
+	}
+	if first = s.startup == nil; first {
+		s.startup = &startup{done: make(chan struct{})}
+	}
+	return s.startup, first, nil
+}
+
+// awaitStartup waits for the startup that another call of Run or Serve sees to.
+func (s *Server) awaitStartup(ctx context.Context, begin *startup) error {
+	select {
+	case <-begin.done:
+		return begin.err
+	case <-ctx.Done():
+	case <-s.closing:
+	}
+	return errNotStarted
+}
+
+// runs counts an HTTP side, for which Shutdown will wait, or returns false during a shutdown.
+func (s *Server) runs() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.down {
+		s.running.Add(1)
+	}
+	return !s.down
+}
+
+// serveRequests serves until ctx ends, Shutdown is called or the listener fails.
 func (s *Server) serveRequests(ctx context.Context, listen func() (net.Listener, error)) error {
+	if !s.runs() {
+		return s.end()
+	}
+	defer s.running.Done()
 	ln, err := listen()
 	if err != nil {
-		return err
+		return errors.Join(err, s.end())
 	}
 	requests, tell := context.WithCancelCause(context.Background())
 	defer tell(nil)
+	hs := s.httpServer(requests)
+	failed := make(chan error, 1)
+	go func() { failed <- hs.Serve(ln) }() // ends with the listener or hs; received below
+	s.log.Info("serving", zap.Stringer("address", ln.Addr()))
+	select {
+	case err = <-failed:
+		return errors.Join(fmt.Errorf("asgi/server: serve: %w", err), s.shutdownAll(hs, tell))
+	case <-ctx.Done():
+	case <-s.closing:
+	}
+	err = s.shutdownAll(hs, tell)
+	<-failed // Shutdown has ended it
+	return err
+}
+
+// httpServer is net/http's part; requests is what their contexts are made of.
+func (s *Server) httpServer(requests context.Context) *http.Server {
 	hs := &http.Server{
 		ReadHeaderTimeout: s.opts.HeaderTimeout,
 		WriteTimeout:      s.opts.WriteTimeout, // of what net/http answers by itself; asgi.Handler begins anew
@@ -67,24 +153,14 @@ func (s *Server) serveRequests(ctx context.Context, listen func() (net.Listener,
 		BaseContext:       func(net.Listener) context.Context { return requests },
 	}
 	hs.Handler = s.direct(hs)
-	failed := make(chan error, 1)
-	go func() { failed <- hs.Serve(ln) }() // ends with the listener or hs; received below
-	s.log.Info("serving", zap.Stringer("address", ln.Addr()))
-	select {
-	case err = <-failed:
-		return errors.Join(fmt.Errorf("asgi/server: serve: %w", err), s.shutdownAll(hs, tell))
-	case <-ctx.Done():
-		err = s.shutdownAll(hs, tell)
-		<-failed // Shutdown has ended it
-		return err
-	}
+	return hs
 }
 
 // shutdownAll stops accepting, then ends requests and sockets side by side.
 func (s *Server) shutdownAll(hs *http.Server, tell context.CancelCauseFunc) error {
 	web := make(chan error, 1)
 	go func() { web <- s.shutdownHTTP(hs, tell) }() // bounded; received below
-	err := s.Shutdown(context.Background())
+	err := s.end()
 	return errors.Join(err, <-web)
 }
 
@@ -93,13 +169,20 @@ func (s *Server) shutdownHTTP(hs *http.Server, tell context.CancelCauseFunc) err
 	grace := s.opts.ShutdownWindow + lingerTime
 	told := time.AfterFunc(grace, func() { tell(shutdownEnd) })
 	defer told.Stop()
-	ctx := context.Background()
+	ctx, cancel := context.WithCancel(s.ending.hurry)
+	defer cancel()
 	if limit := s.opts.AppCloseTimeout; limit > 0 {
-		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, grace+limit)
 		defer cancel()
 	}
-	if err := hs.Shutdown(ctx); err != nil {
+	err := hs.Shutdown(ctx)
+	if err != nil && s.ending.hurry.Err() != nil {
+		tell(shutdownEnd)
+		brief, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		err = hs.Shutdown(brief)
+	}
+	if err != nil {
 		hs.Close()
 		return fmt.Errorf("asgi/server: shutdown: some HTTP requests did not end: %w", err)
 	}

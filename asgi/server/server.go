@@ -39,11 +39,14 @@ type Server struct {
 	helpers   sync.WaitGroup // goroutines that connections start
 
 	closing chan struct{} // closed when the shutdown begins
+	ending  ending
+	running sync.WaitGroup // HTTP sides of Run and Serve; no Add after closing
 
-	mu    sync.Mutex
-	conns map[*conn]struct{}
-	idle  chan struct{} // closed when the last connection has gone; made on demand
-	down  bool          // closing is closed
+	mu      sync.Mutex
+	conns   map[*conn]struct{}
+	idle    chan struct{} // closed when the last connection has gone; made on demand
+	down    bool          // closing is closed
+	startup *startup      // of the first Run or Serve
 }
 
 // New makes a Server of an application. Nil options are the defaults. It panics, naming the line to change, when app is
@@ -56,6 +59,7 @@ func New(app asgi.App, opts *Options) *Server {
 		app:     app,
 		opts:    opts.resolve(),
 		closing: make(chan struct{}),
+		ending:  newEnding(),
 		conns:   map[*conn]struct{}{},
 	}
 	s.log = s.opts.Logger
@@ -190,11 +194,4 @@ func (s *Server) httpError(scope *asgi.Scope, err error) {
 		return
 	}
 	s.log.Error("http: application failed", failure(scope.Path(), err)...)
-}
-
-// isDown reports whether Shutdown was called.
-func (s *Server) isDown() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.down
 }

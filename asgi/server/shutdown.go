@@ -13,32 +13,74 @@ const reasonShutdown = "server is shutting down"
 
 var shutdownEnd = asgi.DisconnectError{Code: codeGoingAway, Reason: reasonShutdown, By: asgi.ByServer}
 
+// An ending is the shutdown of a Server. It happens once, whoever asks for it.
+type ending struct {
+	called bool            // Shutdown was; under Server.mu
+	hurry  context.Context // ends when all has to end at once
+	cut    context.CancelFunc
+	over   chan struct{} // closed when the sockets have ended
+	err    error         // of that; read after over
+}
+
+func newEnding() ending {
+	e := ending{over: make(chan struct{})}
+	e.hurry, e.cut = context.WithCancel(context.Background())
+	return e
+}
+
 // Shutdown ends all WebSockets and waits for their applications (S5): new handshakes get 503; each open connection is
 // closed with 1001, spread over Options.ShutdownWindow, and its application receives the disconnect; after the window and
-// the time for the closing handshake ctx ends; after Options.AppCloseTimeout the sockets that remain are cut.
+// the time for the closing handshake, 5 s, ctx ends; after Options.AppCloseTimeout the sockets that remain are cut.
+// At worst that is 1 s + 5 s + 10 s with the defaults, and one second more for those who notice the cut.
+//
+// A [Server.Run] or [Server.Serve] of this Server stops listening and gives its HTTP requests the same time: their ctx ends
+// after the window and 5 s, and after AppCloseTimeout they are cut. Shutdown waits for them too. Then Run and Serve end the
+// lifespan and return by themselves: wait for that before the process exits. Where another http.Server serves this one, that
+// belongs to whoever runs it.
+//
 // When ctx ends, or Shutdown is called a second time, all of that happens at once.
 //
 // The error counts the applications that did not end; a line names each. A Server that was shut down stays so.
-// The HTTP side belongs to whoever runs it: Run and Serve do that by themselves.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
-	again := s.down
-	if !again {
+	again := s.ending.called
+	s.ending.called = true
+	s.mu.Unlock()
+	if again {
+		s.ending.cut()
+	}
+	defer context.AfterFunc(ctx, s.ending.cut)()
+	err := s.end()
+	s.running.Wait()
+	return err
+}
+
+// end shuts down the sockets, and tells each Run and Serve. The first call does it, the others wait for that.
+func (s *Server) end() error {
+	s.mu.Lock()
+	first := !s.down
+	if first {
 		s.down = true
 		close(s.closing)
 	}
 	s.mu.Unlock()
-	if !again {
-		s.closeAll(ctx)
+	if first {
+		s.ending.err = s.endSockets(s.ending.hurry)
+		close(s.ending.over)
 	}
-	if again || !s.await(ctx, lingerTime) {
+	<-s.ending.over
+	return s.ending.err
+}
+
+// endSockets is the way of each socket from the close frame to the cut. The end of hurry is a reason to wait for nothing.
+func (s *Server) endSockets(hurry context.Context) error {
+	s.closeAll(hurry)
+	if !s.await(hurry, lingerTime) {
 		for _, c := range s.list() {
 			c.finish(shutdownEnd)
 			c.cancel(shutdownEnd)
 		}
-		if !again {
-			s.await(ctx, s.opts.AppCloseTimeout)
-		}
+		s.await(hurry, s.opts.AppCloseTimeout)
 	}
 	for _, c := range s.list() {
 		c.lose(shutdownEnd, true)

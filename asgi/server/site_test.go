@@ -34,6 +34,8 @@ type site struct {
 	dial func() (net.Conn, error)
 	logs *observer.ObservedLogs
 	stop func() error // shuts down once; later calls return the same
+
+	served func() error // waits for the end of Serve; nil where the Server is mounted
 }
 
 // mount puts a Server into an http.Server of the test's own, on TCP.
@@ -94,7 +96,8 @@ func (v variant) serveOn(t testing.TB, ln net.Listener, dial func() (net.Conn, e
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- s.srv.Serve(ctx, ln) }()
-	s.stop = once(func() error { cancel(); return <-served })
+	s.served = once(func() error { return <-served })
+	s.stop = func() error { cancel(); return s.served() }
 	t.Cleanup(func() { s.stop() })
 	return s
 }
