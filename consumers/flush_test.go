@@ -15,7 +15,7 @@ import (
 // TestWrittenWhileOthersWait: what a handler has sent is written about a millisecond later, though handlers follow one
 // another without a pause, in whichever lane what they handle waits.
 func TestWrittenWhileOthersWait(t *testing.T) {
-	const many, us = 60, time.Microsecond
+	const many, us = 30, time.Microsecond
 	for _, c := range []struct {
 		name             string
 		events, messages int           // that wait
@@ -34,7 +34,7 @@ func TestWrittenWhileOthersWait(t *testing.T) {
 		{"layer messages behind one that took long", 0, many, 0, 300 * us, 3 * handlerTime, handlerTime},
 		{"both behind one that took long", many, many, 300 * us, 300 * us, 3 * handlerTime, 2 * handlerTime},
 	} {
-		for later := time.Duration(0); later < 2*handlerTime; later += 100 * us { // when the layer messages come
+		for later := time.Duration(0); later < 2*handlerTime; later += 200 * us { // when the layer messages come
 			t.Run(fmt.Sprint(c.name, ", ", later), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					begun := time.Now()
