@@ -144,8 +144,9 @@ func TestNewcomersMistakes(t *testing.T) {
 					errs <- c.connect(ctx, conn)
 					return nil
 				}}.App())
-				site.Dial("/").Disconnect() // a mistake that is not returned ends nothing
+				ws := site.Dial("/")
 				err := told(t, errs)
+				ws.Disconnect() // a mistake that is not returned ends nothing
 				if err == nil || !strings.Contains(err.Error(), c.text) || c.is != nil && !errors.Is(err, c.is) {
 					t.Errorf("it gave %v, want %q", err, c.text)
 				}
