@@ -34,7 +34,7 @@ type Conn struct {
 
 	// The turn; see turn.go.
 	mu       sync.Mutex
-	wake     sync.Cond                 // something that somebody waits for has changed
+	wake     *sync.Cond                // something that somebody waits for has changed; nil until somebody does
 	mail     *mailbox                  // nil until something has waited
 	running  string                    // the handler that holds the turn
 	watched  atomic.Pointer[turnWatch] // nil until the turn has been watched
@@ -71,7 +71,6 @@ type Conn struct {
 // newConn makes the actor of one connection. Its turn is taken: nothing runs before the first client event.
 func newConn(ctx context.Context, t *table, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) *Conn {
 	c := &Conn{table: t, scope: scope, receive: receive, send: send, life: life{base: ctx}, busy: true}
-	c.wake.L = &c.mu
 	c.layer = layerOf(scope, t.alias)
 	if scope.Type() == asgi.HTTP {
 		c.exchange = new(exchange)

@@ -132,7 +132,7 @@ func (c *Conn) close(why asgi.DisconnectError) {
 		return
 	}
 	c.ended, c.why = true, &why
-	c.wake.Broadcast()
+	c.changed()
 	switch {
 	case c.exchange != nil && c.exchange.complete: // the handler may have something to do after its response
 		return
@@ -185,7 +185,7 @@ func (c *Conn) fail(err error) {
 	if c.scope.Type() != asgi.WebSocket || !c.accepted {
 		c.cancelNow(why) // no close frame will wake the reader
 	}
-	c.wake.Broadcast()
+	c.changed()
 	c.mu.Unlock()
 	if tell {
 		c.tell(why)
@@ -229,11 +229,11 @@ func (c *Conn) over() bool {
 func (c *Conn) finish() (err error) {
 	c.mu.Lock()
 	for c.busy || c.mail.events() > 0 && !c.failed {
-		c.wake.Wait()
+		c.await()
 	}
 	c.busy, c.shut, c.mail = true, true, nil
 	why, greeted := *c.why, c.greeted
-	c.wake.Broadcast()
+	c.changed()
 	c.mu.Unlock()
 
 	c.life.end(why)

@@ -1,6 +1,7 @@
 package consumers
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,7 +25,7 @@ func (c *Conn) loop() {
 	for !c.ended && !c.failed {
 		if !c.passed {
 			c.parked = true
-			c.wake.Wait()
+			c.await()
 			c.parked = false
 			continue
 		}
@@ -76,7 +77,7 @@ func (c *Conn) enter(ev asgi.Event, held, last bool) bool {
 			return false
 		}
 		c.waiting = true
-		c.wake.Wait()
+		c.await()
 		c.waiting = false
 	}
 }
@@ -113,7 +114,7 @@ func (c *Conn) release() {
 	over := c.ended || c.failed
 	switch {
 	case c.waiting || over:
-		c.wake.Broadcast()
+		c.changed()
 	case c.mail.messages() > 0 && !c.refused:
 		c.startHandling()
 	}
@@ -153,7 +154,7 @@ func (c *Conn) drain() {
 			messageNext = true
 			ev := c.mail.popEvent()
 			if c.waiting {
-				c.wake.Broadcast() // there is room in the lane
+				c.changed() // there is room in the lane
 			}
 			c.begin(ev.EventType(), false)
 			c.mu.Unlock()
@@ -167,6 +168,21 @@ func (c *Conn) drain() {
 		if c.waiting && !c.long {
 			return
 		}
+	}
+}
+
+// await waits until something has changed. The lock is held, but for the time of waiting.
+func (c *Conn) await() {
+	if c.wake == nil {
+		c.wake = sync.NewCond(&c.mu)
+	}
+	c.wake.Wait()
+}
+
+// changed wakes those who wait. The lock is held.
+func (c *Conn) changed() {
+	if c.wake != nil {
+		c.wake.Broadcast()
 	}
 }
 
@@ -304,7 +320,7 @@ func (c *Conn) late() {
 			c.helpers.Go(func() { c.read(false) })
 		}
 	}
-	c.wake.Broadcast()
+	c.changed()
 	c.mu.Unlock()
 	c.flush()
 }

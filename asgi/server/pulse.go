@@ -20,8 +20,7 @@ type pulse struct {
 // A beat is a connection's place in the pulse; pulse.mu guards it.
 type beat struct {
 	next, prev *conn
-	due        time.Duration // since pulse.begun
-	waits      bool
+	due        time.Duration // since pulse.begun; 0: not in the queue
 }
 
 // together is how much too early a connection may be woken, so that many share a wake-up.
@@ -35,7 +34,7 @@ func (p *pulse) add(c *conn) {
 	if p.begun.IsZero() {
 		p.begun = time.Now()
 	}
-	c.beat = beat{prev: p.last, due: time.Since(p.begun) + p.interval, waits: true}
+	c.beat = beat{prev: p.last, due: time.Since(p.begun) + p.interval}
 	if p.last != nil {
 		p.last.beat.next = c
 	} else {
@@ -59,7 +58,7 @@ func (p *pulse) remove(c *conn) {
 }
 
 func (p *pulse) unlink(c *conn) {
-	if !c.beat.waits {
+	if c.beat.due == 0 {
 		return
 	}
 	next, prev := c.beat.next, c.beat.prev
