@@ -6,6 +6,9 @@
 // the ASGI specification (https://asgi.readthedocs.io/en/latest/specs/), which this package follows.
 //
 //	app := asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+//		if scope.Type() != asgi.HTTP { // the life of the process, a WebSocket
+//			return fmt.Errorf("hello: scope type %q: %w", scope.Type(), errors.ErrUnsupported)
+//		}
 //		if _, err := receive(ctx); err != nil { // the whole body of a small request
 //			return err
 //		}
@@ -14,6 +17,9 @@
 //		}
 //		return send(ctx, asgi.HTTPResponseBody{Body: []byte("hello\n")})
 //	})
+//
+// The check of the type is needed, because a server first opens a scope for the life of the process ([Lifespan]), and takes
+// what an App sends there for a failed start. Behind routing.Protocols an App sees only the type that it was named for.
 //
 // [Handler] serves any App for HTTP on net/http, and [FromHandler] makes an App of any [http.Handler].
 //
@@ -37,8 +43,8 @@
 // # What an application promises to a server
 //
 //   - It treats the bytes and headers it is given, and those it has sent, as read-only.
-//   - It returns an error for a scope type that it does not serve; [errors.ErrUnsupported] for "lifespan" means that
-//     it has none.
+//   - It returns an error for a scope type that it does not serve, before its first Receive; [errors.ErrUnsupported] for
+//     "lifespan" means that it has none.
 //   - It ignores events that it does not know.
 //
 // The package imports only the standard library and logs nothing.

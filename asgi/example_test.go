@@ -4,9 +4,36 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 
 	"github.com/tideway-go/tideway/asgi"
 )
+
+// The application of the package comment. Its check of the type keeps it out of what it cannot serve.
+func Example() {
+	app := asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+		if scope.Type() != asgi.HTTP { // the life of the process, a WebSocket
+			return fmt.Errorf("hello: scope type %q: %w", scope.Type(), errors.ErrUnsupported)
+		}
+		if _, err := receive(ctx); err != nil { // the whole body of a small request
+			return err
+		}
+		if err := send(ctx, asgi.HTTPResponseStart{Status: 200}); err != nil {
+			return err
+		}
+		return send(ctx, asgi.HTTPResponseBody{Body: []byte("hello\n")})
+	})
+
+	response := httptest.NewRecorder()
+	asgi.Handler{App: app}.ServeHTTP(response, httptest.NewRequest("GET", "/", nil))
+	fmt.Print(response.Code, " ", response.Body)
+
+	life := asgi.NewScope(asgi.Fields{Type: asgi.Lifespan})
+	fmt.Println(app.Serve(context.Background(), life, nil, nil))
+	// Output:
+	// 200 hello
+	// hello: scope type "lifespan": unsupported operation
+}
 
 // userKey stands beside the middleware that sets it.
 var userKey = asgi.NewKey[string]("user")
