@@ -1,6 +1,9 @@
 package asgi
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // An App serves one connection for as long as it lasts.
 //
@@ -35,17 +38,19 @@ func (f AppFunc) Serve(ctx context.Context, scope *Scope, receive Receive, send 
 // Middleware makes an App of an App. The outer one sees the connection first.
 type Middleware func(App) App
 
-// Wrap puts middleware around app; the first is the outermost. It panics when app or a middleware is nil, because a
-// hole in the stack would otherwise show at the first connection.
+// Wrap puts middleware around app; the first is the outermost. It panics when app or a middleware is nil, or a middleware
+// returns nil, because a hole in the stack would otherwise show at the first connection.
 func Wrap(app App, middleware ...Middleware) App {
 	if app == nil {
 		panic("asgi: Wrap: app is nil: pass the application as the first argument")
 	}
 	for i := len(middleware) - 1; i >= 0; i-- {
 		if middleware[i] == nil {
-			panic("asgi: Wrap: a middleware is nil: remove it from the list")
+			panic(fmt.Sprintf("asgi: Wrap: middleware %d of %d is nil: remove it from the list", i+1, len(middleware)))
 		}
-		app = middleware[i](app)
+		if app = middleware[i](app); app == nil {
+			panic(fmt.Sprintf("asgi: Wrap: middleware %d of %d returned nil: return the App that it was given, or one around it", i+1, len(middleware)))
+		}
 	}
 	return app
 }

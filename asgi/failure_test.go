@@ -164,6 +164,8 @@ func TestHandlerWithoutOnError(t *testing.T) {
 
 func TestHandlerMistakes(t *testing.T) {
 	ok := app(func(context.Context, conn) error { return nil })
+	same := func(a asgi.App) asgi.App { return a }
+	none := func(asgi.App) asgi.App { return nil }
 	tests := []struct {
 		name string
 		do   func()
@@ -176,7 +178,8 @@ func TestHandlerMistakes(t *testing.T) {
 		}, "Derive returned nil"},
 		{"nil handler", func() { asgi.FromHandler(nil) }, "handler is nil"},
 		{"Wrap of nil", func() { asgi.Wrap(nil) }, "app is nil"},
-		{"nil middleware", func() { asgi.Wrap(ok, nil) }, "a middleware is nil"},
+		{"nil middleware", func() { asgi.Wrap(ok, same, nil) }, "middleware 2 of 2 is nil"},
+		{"middleware that returns nil", func() { asgi.Wrap(ok, same, none, same) }, "middleware 2 of 3 returned nil"},
 		{"zero key", func() { var k asgi.Key[int]; k.Get(asgi.NewScope(asgi.Fields{})) }, "asgi.NewKey"},
 	}
 	for _, tt := range tests {
