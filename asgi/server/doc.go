@@ -30,6 +30,14 @@
 // S8: Only [errors.ErrUnsupported], or no route, means that an application has no lifespan, and only until it has received
 // lifespan.startup. Any other error before the startup is complete fails the start.
 //
+// # The end
+//
+// When the ctx of Run ends, or Shutdown is called, new handshakes get 503 and the listeners close. Side by side, WebSockets
+// are closed with 1001, spread over Options.ShutdownWindow, and HTTP requests go on. After the window and 5 s for the closing
+// handshakes the ctx of every request and socket that is left ends with an [asgi.DisconnectError]. After AppCloseTimeout their
+// connections are cut, and what still runs is counted in the error. Then the lifespan has AppCloseTimeout to clean up. With
+// the defaults that is 27 s at worst; a second Shutdown, or the end of its ctx, cuts it short.
+//
 // # Outbound bytes
 //
 // Send puts a message into the connection's queue, bounded by Options.QueueSize, and does not wait for the peer. A few

@@ -9,7 +9,11 @@ import (
 )
 
 // Options configure a [Server]. The nil pointer and the zero value are ready for use: every limit has a safe default.
-// Where a comment says so, a negative value switches a limit off; think of the peer that was waiting for that.
+// Where a comment says so, a negative value switches a limit off; think of the peer that was waiting for that. A duration
+// below a millisecond panics in [New]: it is a number without its unit.
+//
+// Two limits are fixed. A peer has 5 s to answer a close frame, then its socket is cut. In Run and Serve an HTTP connection
+// that a client keeps open without a request is closed after 2 minutes.
 type Options struct {
 	// Addr is where [Server.Run] listens. Default "127.0.0.1:8000", which other machines cannot reach; ":8000" means
 	// every interface.
@@ -67,11 +71,14 @@ type Options struct {
 	WriteTimeout time.Duration
 
 	// AppCloseTimeout is how long an application may go on after its connection has ended. Then ctx is cancelled, the
-	// socket is cut and a line logged. Default 10 s; negative: off.
+	// socket is cut and a line logged. It also bounds the application's answer to lifespan.shutdown. Default 10 s; negative:
+	// off, and an application that does not end makes a shutdown wait for ever.
 	AppCloseTimeout time.Duration
 
 	// ShutdownWindow spreads the closes of a shutdown, so that the clients do not all come back at the same moment.
-	// Default 1 s; negative: all at once.
+	// Default 1 s; negative: all at once. A whole shutdown takes at most this window, 5 s for the closing handshakes,
+	// AppCloseTimeout, a second for those that have just been cut, and in Run and Serve once more AppCloseTimeout for the
+	// lifespan: 27 s with the defaults. Give a supervisor that kills processes more than that.
 	ShutdownWindow time.Duration
 
 	// QueueSize bounds the bytes that wait to be written to one WebSocket. An empty queue takes any one message. A full
@@ -113,6 +120,7 @@ func (o *Options) resolve() Options {
 	if r.RootPath != "" && (r.RootPath[0] != '/' || strings.HasSuffix(r.RootPath, "/")) {
 		panic(fmt.Sprintf("asgi/server: New: Options.RootPath is %q: write \"\", or a path that begins with a slash and ends without one, such as \"/live\"", r.RootPath))
 	}
+	r.checkUnits()
 	orOff(&r.HeaderTimeout, defaultHeaderTimeout)
 	orOff(&r.HandshakeTimeout, defaultHandshakeTimeout)
 	orOff(&r.MaxMessage, defaultMaxMessage)
@@ -123,6 +131,26 @@ func (o *Options) resolve() Options {
 	mustPositive("WriteTimeout", &r.WriteTimeout, defaultWriteTimeout)
 	mustPositive("QueueSize", &r.QueueSize, defaultQueueSize)
 	return r
+}
+
+// checkUnits panics on a duration that can only be a number without its unit.
+func (o *Options) checkUnits() {
+	for _, limit := range []struct {
+		name string
+		d    time.Duration
+	}{
+		{"HeaderTimeout", o.HeaderTimeout}, {"HandshakeTimeout", o.HandshakeTimeout}, {"PingInterval", o.PingInterval},
+		{"PingTimeout", o.PingTimeout}, {"WriteTimeout", o.WriteTimeout}, {"AppCloseTimeout", o.AppCloseTimeout},
+		{"ShutdownWindow", o.ShutdownWindow},
+	} {
+		if d := limit.d; d > 0 && d < time.Millisecond {
+			unit := "Second"
+			if d >= 1000 {
+				unit = "Millisecond"
+			}
+			panic(fmt.Sprintf("asgi/server: New: Options.%s is %v: did you mean %d*time.%s?", limit.name, d, int64(d), unit))
+		}
+	}
 }
 
 // orOff fills in a default, and makes zero of a negative value.

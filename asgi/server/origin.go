@@ -25,6 +25,9 @@ func parseOrigins(list []string) origins {
 			o.any = true
 			continue
 		}
+		if strings.EqualFold(s, "null") {
+			panic(fmt.Sprintf("asgi/server: New: Options.Origins: %q: it is what sandboxed pages and files of any kind send, so it cannot be allowed alone: write \"*\" to allow every page", s))
+		}
 		e, err := parseOrigin(s)
 		if err != nil {
 			panic(fmt.Sprintf("asgi/server: New: Options.Origins: %q: %v: write \"https://example.org\", \"example.org\" or \"*\"", s, err))

@@ -55,6 +55,9 @@ func New(app asgi.App, opts *Options) *Server {
 	if app == nil {
 		panic("asgi/server: New: app is nil: pass the application as the first argument")
 	}
+	if f, ok := app.(asgi.AppFunc); ok && f == nil {
+		panic("asgi/server: New: app is asgi.AppFunc(nil): the function that it was made of is nil")
+	}
 	s := &Server{
 		app:     app,
 		opts:    opts.resolve(),
