@@ -20,10 +20,11 @@ type Watch struct {
 	ticks atomic.Uint32
 }
 
-// A Watched is a thing that a Watch can watch; it is part of its owner. It is watched between Start and Stop.
+// A Watched is a thing that one Watch can watch; it is part of its owner. It is watched between Start and Stop, until Late.
 type Watched struct {
-	// Late is called once, on a goroutine of the Watch's, when the thing takes long. It must not block. It may be called
-	// for a moment after Stop.
+	// Late is called once for each Start, on a goroutine of the Watch's, when the thing takes long. It must not be nil nor
+	// block; it may call Start and Stop. It may be called for a moment after Stop, and so after the next Start as well: the
+	// owner has to look whether it is still meant.
 	Late func()
 
 	next, prev *Watched

@@ -66,6 +66,39 @@ func TestWatch(t *testing.T) {
 	})
 }
 
+// TestWatchFromLate demands that Late may start and stop what is watched, itself too: it is called once for each Start.
+func TestWatchFromLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var watch asgi.Watch
+		quick := &asgi.Watched{Late: func() { t.Error("what was stopped is late") }}
+		calls, starts := make(chan time.Time, 10), 1
+		var again *asgi.Watched
+		again = &asgi.Watched{Late: func() {
+			watch.Stop(again)
+			watch.Start(quick)
+			watch.Stop(quick)
+			if starts < 5 {
+				starts++
+				watch.Start(again)
+			}
+			calls <- time.Now()
+		}}
+		last := time.Now()
+		watch.Start(again)
+		for range 5 {
+			now := <-calls
+			if took := now.Sub(last); took < time.Millisecond/2 || took > time.Millisecond {
+				t.Errorf("late after %v, want half a millisecond to one", took)
+			}
+			last = now
+		}
+		<-time.After(time.Second)
+		if len(calls) > 0 {
+			t.Errorf("%d calls more than starts", len(calls))
+		}
+	})
+}
+
 // TestWatchCost demands that what is quick is watched without memory.
 func TestWatchCost(t *testing.T) {
 	var watch asgi.Watch
