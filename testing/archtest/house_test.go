@@ -88,6 +88,60 @@ func checkGoroutines(tr *tree) []string {
 	})
 }
 
+// checkWaitGroups looks for wait groups that start goroutines and that nobody of the package waits for.
+func checkWaitGroups(tr *tree) []string {
+	var broken []string
+	for _, pkg := range tr.packages() {
+		files := tr.in(pkg, false)
+		groups, waited := map[string]bool{}, map[string]bool{}
+		var starts []*ast.SelectorExpr
+		for _, f := range files {
+			ast.Inspect(f.ast, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.Field:
+					addWaitGroups(groups, n.Names, n.Type)
+				case *ast.ValueSpec:
+					addWaitGroups(groups, n.Names, n.Type)
+				case *ast.SelectorExpr:
+					if n.Sel.Name == "Wait" {
+						waited[lastName(n.X)] = true
+					} else if n.Sel.Name == "Go" {
+						starts = append(starts, n)
+					}
+				}
+				return true
+			})
+		}
+		for _, s := range starts {
+			if name := lastName(s.X); groups[name] && !waited[name] {
+				broken = append(broken, tr.at(s.Pos(), "who waits for the wait group %s?", name))
+			}
+		}
+	}
+	return broken
+}
+
+// addWaitGroups notes the names that are declared as a sync.WaitGroup.
+func addWaitGroups(groups map[string]bool, names []*ast.Ident, typ ast.Expr) {
+	if typ == nil || strings.TrimPrefix(types.ExprString(typ), "*") != "sync.WaitGroup" {
+		return
+	}
+	for _, n := range names {
+		groups[n.Name] = true
+	}
+}
+
+// lastName is the last identifier of a selector, "helpers" of c.srv.helpers.
+func lastName(x ast.Expr) string {
+	switch x := x.(type) {
+	case *ast.Ident:
+		return x.Name
+	case *ast.SelectorExpr:
+		return x.Sel.Name
+	}
+	return ""
+}
+
 // checkSleep looks for pauses in tests.
 func checkSleep(tr *tree) []string {
 	return each(tr, func(f *file) []string {

@@ -23,7 +23,7 @@ var importTable = []struct {
 	{"routing", "asgi", "asgi/server"},
 
 	// Layers: nothing of asgi. Whoever moves bytes over a network is the only one to know its vendor.
-	{"layers", "layers/driver " + msgpack, "layers/memlayer"},
+	{"layers", "layers/driver", "layers/memlayer " + msgpack},
 	{"layers/driver", "", "layers layers/memlayer"},
 	{"layers/memlayer", "layers layers/driver", ""},
 	{"layers/natslayer", "layers layers/driver " + nats + zap, "layers/natslayer/embedded"},

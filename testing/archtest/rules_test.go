@@ -31,6 +31,7 @@ var rules = []rule{
 	{"manual", "every package has a comment that begins as godoc wants it", checkManual},
 	{"globals", "no package keeps a pool, a channel, a timer or a wait group: they belong to a Server or a Layer", checkGlobals},
 	{"goroutines", "every go statement has a comment that says who ends it and who waits for it", checkGoroutines},
+	{"waitgroups", "a wait group that starts goroutines is waited for in its package", checkWaitGroups},
 	{"sleep", "no test sleeps: use a synctest bubble, a marker, or a condition that is waited for", checkSleep},
 	{"leaks", "every package has a TestMain that calls goleak.VerifyTestMain", checkLeaks},
 	{"files", "a file that is no test has at most 500 lines", checkFileLength},
