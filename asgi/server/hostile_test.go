@@ -52,6 +52,8 @@ var hostile = []struct {
 	{name: "bad UTF-8, early: in an unfinished frame after a fragment", bytes: join(frame(text, "\xf0\x9f"), frameOf(fin|cont, 1000, "x")), code: 1007},
 	{name: "bad UTF-8 in a compressed message", deflate: true, bytes: frame(fin|rsv1|text, deflate("\xff")), code: 1007},
 	{name: "bad UTF-8 in a close reason", bytes: frame(fin|closing, closePayload(1000, "\xff")), code: 1007},
+	{name: "2 bytes with a length in two", bytes: []byte{fin | text, 0x80 | 126, 0, 2, 0, 0, 0, 0, 'h', 'i'}, code: 1002},
+	{name: "2 bytes with a length in eight", bytes: []byte{fin | text, 0x80 | 127, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 'h', 'i'}, code: 1002},
 	{name: "half a close code", bytes: frame(fin|closing, "\x03"), code: 1002},
 	{name: "close code 0", bytes: frame(fin|closing, closePayload(0, "")), code: 1002},
 	{name: "close code 999", bytes: frame(fin|closing, closePayload(999, "")), code: 1002},

@@ -5,7 +5,8 @@ import "errors"
 // An observer follows the frames that a client sends, header by header, and finds what gorilla does not look for:
 //
 //   - RSV1 on a control frame or on a continuation, once compression was negotiated (RFC 7692 section 6.1);
-//   - a close frame with a payload of one byte, which is half a code (RFC 6455 section 5.5.1).
+//   - a close frame with a payload of one byte, which is half a code (RFC 6455 section 5.5.1);
+//   - a length in more bytes than it needs (RFC 6455 section 5.2).
 //
 // All else is left to gorilla, which reads the same bytes afterwards. The zero observer stands before the first frame.
 type observer struct {
@@ -18,6 +19,7 @@ type observer struct {
 var (
 	errReservedBit = errors.New("RSV1 set on a control frame or a continuation")
 	errHalfCode    = errors.New("close frame with half a code")
+	errLongLength  = errors.New("frame length in more bytes than it needs")
 )
 
 // observe looks at the next bytes. On a violation it returns how many bytes come before the offending frame's end of
@@ -39,6 +41,9 @@ func (o *observer) observe(p []byte) (int, error) {
 			o.length--
 			i++
 			if o.length == 0 {
+				if before := o.tooLong(); before > 0 {
+					return max(i-before, 0), errLongLength
+				}
 				o.addMask()
 			}
 		case o.skip > 0:
@@ -72,6 +77,17 @@ func (o *observer) begin() error {
 		o.addMask()
 	}
 	return nil
+}
+
+// tooLong returns the size of a header whose length should have been shorter, or 0.
+func (o *observer) tooLong() int {
+	switch size := o.head[1] & 0x7F; {
+	case size == 126 && o.skip < 126:
+		return 4
+	case size == 127 && o.skip < 1<<16:
+		return 10
+	}
+	return 0
 }
 
 // addMask counts the masking key as if it were payload. A length beyond 2^63 is refused by gorilla before its payload.

@@ -40,6 +40,8 @@ func TestObserver(t *testing.T) {
 		{"close without a code", [][]byte{masked(0x81, 7), masked(0x88, 0)}, nil},
 		{"close with half a code", [][]byte{masked(0x81, 7), masked(0x88, 1)}, errHalfCode},
 		{"unmasked, then RSV1 on a pong", [][]byte{{0x81, 2, 0xCA, 0xCA}, masked(0xCA, 0)}, errReservedBit},
+		{"125 bytes in two", [][]byte{masked(0x81, 126), {0x81, 0xFE, 0, 125}}, errLongLength},
+		{"65535 bytes in eight", [][]byte{masked(0x81, 65536), {0x81, 0xFF, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF}}, errLongLength},
 		{"2^63 bytes", [][]byte{binary.BigEndian.AppendUint64([]byte{0x82, 0xFF}, 1<<63), bytes.Repeat([]byte{0xC9, 0x81}, 100)}, nil},
 	} {
 		all := bytes.Join(tc.frames, nil)
@@ -58,6 +60,10 @@ func TestObserverHandsOnWhatIsGood(t *testing.T) {
 	n, err := o.observe(append(good, masked(0xC9, 0)...))
 	if n != len(good) || err != errReservedBit {
 		t.Errorf("got %d, %v; want %d, %v", n, err, len(good), errReservedBit)
+	}
+	o = observer{}
+	if n, err := o.observe(append(good, 0x82, 0xFE, 0, 1)); n != len(good) || err != errLongLength {
+		t.Errorf("got %d, %v; want %d, %v", n, err, len(good), errLongLength)
 	}
 }
 

@@ -166,7 +166,7 @@ func (c *conn) readFailed(err error) {
 		c.protocolEnd(codeInvalidData, err.Error())
 	case errors.Is(err, errTooBig), errors.Is(err, websocket.ErrReadLimit):
 		c.protocolEnd(codeTooBig, errTooBig.Error())
-	case errors.Is(err, errReservedBit), errors.Is(err, errHalfCode):
+	case errors.Is(err, errReservedBit), errors.Is(err, errHalfCode), errors.Is(err, errLongLength):
 		c.protocolEnd(codeProtocol, err.Error())
 	case c.end.Load() != nil: // we closed first and the peer did not answer, or gorilla has written why
 		if timedOut(err) {
