@@ -359,7 +359,7 @@ func (c *Conn) worked(err error) {
 	c.working--
 	idle := c.running == "" && c.table.protocol == asgi.HTTP && len(c.exchange.body) == 0
 	c.mu.Unlock()
-	if err == nil && idle {
+	if err == nil && idle && c.context().Err() == nil {
 		err = c.answered()
 	}
 	if err = c.failing(err); err != nil {

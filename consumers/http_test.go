@@ -316,3 +316,31 @@ func TestHTTPAfterResponse(t *testing.T) {
 		}
 	})
 }
+
+// TestLeftWhileWorking: Case 122. A client that leaves while Conn.Go streams ends the request, and nobody calls that an
+// unanswered one.
+func TestLeftWhileWorking(t *testing.T) {
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			site, _ := site(t, request{Handle: func(_ *none, ctx context.Context, c *consumers.Conn, _ []byte) error {
+				if err := c.StartResponse(ctx, 200, nil); err != nil {
+					return err
+				}
+				c.Go(func(ctx context.Context) error {
+					if err := c.SendBody(ctx, []byte("begun"), true); err != nil {
+						return err
+					}
+					<-ctx.Done()
+					return nil
+				})
+				return nil
+			}}.App())
+			x := site.Stream("GET", "/")
+			x.ExpectChunk("begun")
+			x.Abandon()
+			if err := x.Wait(); err != nil {
+				t.Errorf("case 122: Serve returned %v", err)
+			}
+		})
+	}
+}
