@@ -28,7 +28,7 @@ func TestUnreadableBody(t *testing.T) {
 	if err := s.stop(); err != nil {
 		t.Error(err)
 	}
-	if err := s.oneLine("invalid byte in chunk length"); err != nil {
-		t.Error(err)
+	if err := s.oneLine("invalid byte in chunk length"); err != nil || s.logs.FilterMessage("http: bad request").Len() != 1 {
+		t.Errorf("the log has %v, %v; want one \"http: bad request\"", s.warnings(), err)
 	}
 }

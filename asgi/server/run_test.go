@@ -117,11 +117,23 @@ func TestTwoListeners(t *testing.T) {
 	for _, reason := range []string{"ctx", "listener"} {
 		t.Run(reason, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				starts := 0
-				s := variant{}.newSite(t, nil, living(func(scope *asgi.Scope) asgi.Event {
+				starts, requests := 0, 1
+				var slow asgi.App = asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+					err := webAndSockets().Serve(ctx, scope, receive, send)
+					if scope.Type() == asgi.HTTP {
+						requests--
+					}
+					return err
+				})
+				s := variant{}.newSite(t, nil, living(func(*asgi.Scope) asgi.Event {
 					starts++
 					return asgi.LifespanStartupComplete{}
-				}, cleanUp, webAndSockets()), server.Options{})
+				}, func(*asgi.Scope) asgi.Event {
+					if requests != 0 {
+						t.Error("the application was asked to clean up before the request of the second listener had ended")
+					}
+					return asgi.LifespanShutdownComplete{}
+				}, slow), server.Options{})
 				listeners := []*pipes{newPipes(), newPipes()}
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
@@ -143,6 +155,15 @@ func TestTwoListeners(t *testing.T) {
 					}
 					go closeLikeABrowser(p)
 				}
+				c, err := listeners[1].dial()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				if _, err := c.Write([]byte("GET /slow HTTP/1.1\r\nHost: example.org\r\n\r\n")); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
 				if reason == "ctx" {
 					cancel()
 				} else {
