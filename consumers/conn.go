@@ -40,6 +40,7 @@ type Conn struct {
 	watched  atomic.Pointer[turnWatch] // nil until the turn has been watched
 	capacity int32                     // of the channel
 	busy     bool                      // somebody holds the turn
+	opening  bool                      // it is still the turn with which the goroutine of Serve began
 	waiting  bool                      // the reader waits for the turn, and is next
 	long     bool                      // its holder has had a handler that took long
 	seen     bool                      // the turn is watched
@@ -70,7 +71,7 @@ type Conn struct {
 
 // newConn makes the actor of one connection. Its turn is taken: nothing runs before the first client event.
 func newConn(ctx context.Context, t *table, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) *Conn {
-	c := &Conn{table: t, scope: scope, receive: receive, send: send, life: life{base: ctx}, busy: true}
+	c := &Conn{table: t, scope: scope, receive: receive, send: send, life: life{base: ctx}, busy: true, opening: true}
 	c.layer = layerOf(scope, t.alias)
 	if scope.Type() == asgi.HTTP {
 		c.exchange = new(exchange)

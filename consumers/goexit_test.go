@@ -181,3 +181,36 @@ func TestGoexit(t *testing.T) {
 		}
 	}
 }
+
+// TestGoexitInReceive: middleware that ends the goroutine in receive, before or after the connect event, ends the connection.
+func TestGoexitInReceive(t *testing.T) {
+	for _, after := range []int{0, 1} {
+		synctest.Test(t, func(t *testing.T) {
+			var name string
+			served := make(chan struct{})
+			app := socket{Connect: func(_ *none, ctx context.Context, c *consumers.Conn) error {
+				name = c.ChannelName()
+				return nil
+			}}.App()
+			site, layer := site(t, asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+				defer close(served)
+				events := 0
+				return app.Serve(ctx, scope, func(ctx context.Context) (asgi.Event, error) {
+					if events == after {
+						runtime.Goexit()
+					}
+					events++
+					return receive(ctx)
+				}, send)
+			}))
+			ws := site.Open("/")
+			<-served
+			_ = ws.Wait()
+			if after > 0 {
+				if err := layer.Send(t.Context(), name, noted.With(note{})); !errors.Is(err, layers.ErrNoChannel) {
+					t.Errorf("a send to the channel gives %v, want layers.ErrNoChannel", err)
+				}
+			}
+		})
+	}
+}

@@ -96,6 +96,13 @@ func (c *Conn) received(err *error, returned *bool) {
 		*err = errGoexit
 	}
 	c.fail(c.errorf("receive", *err))
+	if v == nil { // nobody will leave the turn with which Serve's goroutine began
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.opening {
+			c.release()
+		}
+	}
 }
 
 // ending is how the connection ended if ev is the last event, else nil.

@@ -69,7 +69,7 @@ func (c *Conn) enter(ev asgi.Event, held, last bool) bool {
 		case c.failed && !held || c.shut:
 			return false
 		case held || !c.busy:
-			c.busy = true
+			c.busy, c.opening = true, false
 			c.begin(ev.EventType(), !last)
 			return true
 		case c.long && c.mail.roomForEvent(size):
@@ -104,7 +104,7 @@ func (c *Conn) leave(err error) (done bool) {
 
 // release gives the turn up. The lock is held.
 func (c *Conn) release() {
-	c.busy, c.long = false, false
+	c.busy, c.opening, c.long = false, false, false
 	c.turnHeld.Store(false)
 	if c.seen {
 		c.seen = false
