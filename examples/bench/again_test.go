@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -70,33 +72,44 @@ func TestOrderInAStorm(t *testing.T) {
 	messages := scaled(500, 100)
 	s := serve(t, server.Options{})
 	room := join(t, s.addr, "lobby", listeners)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var tokens [speakers]chan struct{} // a speaker goes on when all have heard it: a member that lags may be skipped (L5)
+	var heard [speakers][]atomic.Int32
+	for i := range speakers {
+		tokens[i], heard[i] = make(chan struct{}, inFlight), make([]atomic.Int32, messages)
+	}
 	var all sync.WaitGroup
 	for i, c := range room {
-		tokens := make(chan struct{}, inFlight) // a speaker goes on when it hears itself
 		all.Go(func() {
-			defer close(tokens)
 			var next [speakers]int
 			for range speakers * messages {
 				_, payload, err := c.receive()
 				if err != nil {
 					t.Errorf("member %d: %v", i, err)
+					stop()
 					return
 				}
 				who, n := number(payload)
 				if who < 0 || who >= speakers || n != next[who] {
 					t.Errorf("member %d heard %.40q, want number %v", i, payload, next)
+					stop()
 					return
 				}
 				next[who]++
-				if who == i {
-					<-tokens
+				if heard[who][n].Add(1) == listeners {
+					<-tokens[who]
 				}
 			}
 		})
 		if i < speakers {
 			all.Go(func() {
 				for k := range messages {
-					tokens <- struct{}{}
+					select {
+					case tokens[i] <- struct{}{}:
+					case <-ctx.Done():
+						return
+					}
 					if err := c.say(fmt.Sprintf("%d:%d %s", i, k, text(0, k%2000))); err != nil {
 						t.Errorf("speaker %d: %v", i, err)
 						return
