@@ -17,6 +17,7 @@ const (
 	Groups = driver.FeatureGroups // GroupAdd, GroupDiscard, GroupSend
 	Queues = driver.FeatureQueues // channels without "!": Receive, and Send that stores
 	Flush  = driver.FeatureFlush  // Flush
+	Jobs   = driver.FeatureJobs   // durable queues: Take
 )
 
 // start hands the driver what it needs of its layer.
@@ -26,6 +27,7 @@ func (l *Layer) start() {
 			Expiry:         l.opts.Expiry,
 			MaxMessageSize: l.opts.MaxMessageSize,
 			Capacity:       l.Capacity,
+			Durable:        l.opts.durable,
 		})
 	}
 }
@@ -45,6 +47,8 @@ func (l *Layer) Require(ctx context.Context, features ...Feature) error {
 			_, ok = l.driver.(driver.Queues)
 		case Flush:
 			_, ok = l.driver.(driver.Flusher)
+		case Jobs:
+			_, ok = l.driver.(driver.Jobs)
 		}
 		if !ok {
 			return l.unsupported(f)
@@ -56,6 +60,13 @@ func (l *Layer) Require(ctx context.Context, features ...Feature) error {
 		}
 	}
 	return nil
+}
+
+func (l *Layer) jobs() (driver.Jobs, error) {
+	if j, ok := l.driver.(driver.Jobs); ok {
+		return j, nil
+	}
+	return nil, l.unsupported(Jobs)
 }
 
 func (l *Layer) unsupported(f Feature) error {

@@ -22,6 +22,10 @@ type Options struct {
 	// Capacities override Capacity by channel name; the first pattern that matches the full name counts.
 	Capacities []Capacity
 
+	// Durables declare the queues whose messages are kept until a worker says that they are done, by name; the first
+	// pattern that matches counts. Senders and workers must declare alike.
+	Durables []Durable
+
 	// Expiry is how long a message may wait unread; default 60 s. Longer lets a stuck reader come back to old news.
 	Expiry time.Duration
 
@@ -52,6 +56,11 @@ func (o *Options) withDefaults() Options {
 	if r.MaxMessageSize == 0 {
 		r.MaxMessageSize = DefaultMaxMessageSize
 	}
+	durables := make([]Durable, len(r.Durables))
+	for i, d := range r.Durables {
+		durables[i] = d.withDefaults(i)
+	}
+	r.Durables = durables
 	r.Capacities = append([]Capacity(nil), r.Capacities...)
 	for i, c := range r.Capacities {
 		if c.match == nil {

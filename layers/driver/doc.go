@@ -3,7 +3,7 @@
 // A [Driver] moves bytes between processes, and nothing more. The *layers.Layer above it has checked names, message
 // sizes and reserved types, the closed state and nil arguments, before a driver sees them; it encodes, decodes, counts
 // and words the errors. What only some backends can do is an interface of its own, found by type assertion: [Groups],
-// [Queues], [Flusher], [Limited]. A driver without one lacks the feature, and the layer answers
+// [Queues], [Jobs], [Flusher], [Limited]. A driver without one lacks the feature, and the layer answers
 // errors.ErrUnsupported.
 //
 // A driver's constructor is its package's business; it ends with layers.New(d, opts). The receiving side of a process
@@ -44,6 +44,5 @@
 // Each of these is one more optional interface with at most four methods, and one more Feature; nothing above changes.
 // History: GroupHistory(ctx, group, after Position, limit) beside a GroupSend that returns a Position, with Message
 // carrying it. Presence: Members(ctx, group) and Touch(ctx, group, channel, info), for which Memberships is the local
-// half. Delayed sends: SendAt(ctx, at, channel, m). Jobs, at least once: a receive that also returns what acknowledges or
-// returns the message.
+// half. Delayed sends: SendAt(ctx, at, channel, m).
 package driver

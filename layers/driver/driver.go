@@ -74,6 +74,7 @@ const (
 	FeatureGroups Feature = "groups" // Groups
 	FeatureQueues Feature = "queues" // Queues
 	FeatureFlush  Feature = "flush"  // Flusher
+	FeatureJobs   Feature = "jobs"   // Jobs
 )
 
 // Limited is implemented by a driver whose broker may lack what the driver's methods offer: NATS without JetStream

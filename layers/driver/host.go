@@ -28,4 +28,7 @@ type Limits struct {
 	Expiry         time.Duration            // a message unread for longer is dropped
 	MaxMessageSize int                      // bytes; sends are checked already
 	Capacity       func(channel string) int // by the layer's patterns, at least 1
+
+	// Durable tells what was declared for a queue; ok is false for queues that are not durable.
+	Durable func(queue string) (d Durable, ok bool)
 }
