@@ -1,0 +1,104 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// Defaults of [Options].
+const (
+	// DefaultMaxPayload lets through the 2 MiB that a layer takes by default, and the 4 KiB around them.
+	DefaultMaxPayload = 2<<20 + 4<<10
+	DefaultMaxMemory  = 256 << 20
+	DefaultMaxDisk    = 4 << 30
+)
+
+// Options are the settings of an embedded server. Nil and the zero value are ready: a server alone, without a port, with
+// JetStream in memory.
+type Options struct {
+	// Name is the name of this server, without spaces; default: a random one. Peers that hold JetStream must have one
+	// that is unique in the cluster and stays, because their share of the data is kept under it.
+	Name string
+
+	// Dir is the directory of JetStream. Default: memory, so that queues are lost with the process. What is in the
+	// directory survives the death of the process; of a machine that loses its power, up to 2 minutes may be lost.
+	Dir string
+
+	// MaxMemory and MaxDisk bound what JetStream stores, in bytes; default 256 MiB and 4 GiB. Above, queues refuse.
+	// Without Dir nothing can be stored on disk, and MaxDisk must be 0.
+	MaxMemory, MaxDisk int64
+
+	// MaxPayload bounds one message with its headers, in bytes; default 2 MiB and 4 KiB. All nodes of a cluster should
+	// have the same. Large ones hold up others: NATS warns above 8 MiB, and more than 64 MiB are refused.
+	MaxPayload int
+
+	// Listen is the address, "host:port", where other programs reach this server as NATS clients, such as a
+	// command that sends one message. Default: none.
+	Listen string
+
+	// User and Password are asked of clients that come in by Listen. Default: whoever reaches the port may do everything.
+	User, Password string
+
+	// Cluster makes this server a node of a cluster. Default: alone.
+	Cluster *Cluster
+
+	// Logger is for what the server has to say: its own notices are debug. Default: warnings and errors to stderr;
+	// zap.NewNop() is silence.
+	Logger *zap.Logger
+}
+
+// maxPending is how much may wait for one connection before the server closes it; NATS's own default.
+const maxPending = 64 << 20
+
+// withDefaults returns a copy with defaults filled in, or says what to change.
+func (o *Options) withDefaults() (Options, error) {
+	var r Options
+	if o != nil {
+		r = *o
+	}
+	if err := r.check(); err != nil {
+		return r, err
+	}
+	if r.MaxMemory == 0 {
+		r.MaxMemory = DefaultMaxMemory
+	}
+	if r.MaxDisk == 0 {
+		r.MaxDisk = DefaultMaxDisk
+	}
+	if r.MaxPayload == 0 {
+		r.MaxPayload = DefaultMaxPayload
+	}
+	if r.Logger == nil {
+		r.Logger = warnings()
+	}
+	r.Logger = r.Logger.Named("nats")
+	return r, nil
+}
+
+func (o *Options) check() error {
+	switch {
+	case o.MaxMemory < 0:
+		return fmt.Errorf("Options.MaxMemory is %d: it must not be negative (bytes; 0 means 256 MiB)", o.MaxMemory)
+	case o.MaxDisk < 0:
+		return fmt.Errorf("Options.MaxDisk is %d: it must not be negative (bytes; 0 means 4 GiB)", o.MaxDisk)
+	case o.MaxDisk > 0 && o.Dir == "":
+		return errors.New("Options.MaxDisk is set without Options.Dir: name the directory, or leave MaxDisk at 0")
+	case o.MaxPayload < 0 || o.MaxPayload > maxPending:
+		return fmt.Errorf("Options.MaxPayload is %d: it must be at most 64 MiB (bytes; 0 means 2 MiB and 4 KiB)", o.MaxPayload)
+	case o.Password != "" && o.Listen == "":
+		return errors.New("Options.Password is set without Options.Listen: clients inside this process need none; a cluster has its own")
+	case (o.User == "") != (o.Password == ""):
+		return errors.New("Options.User and Options.Password: set both or none")
+	}
+	return nil
+}
+
+// warnings is the logger of who names none.
+func warnings() *zap.Logger {
+	encoder := zapcore.NewConsoleEncoder(zap.NewProductionEncoderConfig())
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(os.Stderr), zap.WarnLevel))
+}
