@@ -27,7 +27,7 @@ func (l *Layer) start() {
 			Expiry:         l.opts.Expiry,
 			MaxMessageSize: l.opts.MaxMessageSize,
 			Capacity:       l.Capacity,
-			Durable:        l.opts.durable,
+			Durable:        l.opts.limits,
 		})
 	}
 }

@@ -101,10 +101,13 @@ func globSet(s string) (set string, n int) {
 }
 
 // Capacity is how many unread messages a channel of this name holds: of the first pattern that matches, else the
-// default. It is 0 for a nil layer.
+// default. For a durable queue it is that of its declaration. It is 0 for a nil layer.
 func (l *Layer) Capacity(channel string) int {
 	if l == nil {
 		return 0
+	}
+	if d, ok := l.opts.durable(channel); ok {
+		return d.Capacity
 	}
 	for _, c := range l.opts.Capacities {
 		if c.match(channel) {

@@ -74,12 +74,15 @@ func (l *Layer) EndChannel(ctx context.Context, channel string) error {
 // channel without "!" (L11). Any number of goroutines may wait for one channel: each message goes to one, in the
 // order in which they began to wait. A Receive whose ctx ends loses no message. Expired messages are
 // dropped and counted.
+//
+// From a durable queue Receive takes a job and says that it is done, at once: it comes to nobody else, even if the
+// caller fails. [Layer.Take] leaves that to the caller.
 func (l *Layer) Receive(ctx context.Context, channel string) (Message, error) {
 	if err := l.ready(ctx); err != nil {
 		return Message{}, err
 	}
 	const op = "receive from"
-	if err := checkChannel(channel); err != nil {
+	if err := l.checkAddress(channel); err != nil {
 		return Message{}, &opError{op, channel, err}
 	}
 	l.mu.Lock()
@@ -99,6 +102,9 @@ func (l *Layer) receive(ctx context.Context, channel string, b *mailbox) (Messag
 	}
 	if !isQueue(channel) {
 		return Message{}, errNotMine
+	}
+	if _, ok := l.opts.durable(channel); ok {
+		return l.receiveJob(ctx, channel)
 	}
 	q, err := l.queues()
 	if err != nil {

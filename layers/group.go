@@ -13,6 +13,9 @@ func (l *Layer) GroupAdd(ctx context.Context, group, channel string) error {
 		return err
 	}
 	if err = checkMembership(group, channel); err == nil {
+		err = l.checkAddress(channel)
+	}
+	if err == nil {
 		err = g.GroupAdd(ctx, group, channel)
 	}
 	return l.membershipFailed("add %s to group", group, channel, err)

@@ -27,6 +27,7 @@ type Layer struct {
 
 	outages    sync.Mutex
 	lastOutage Outage
+	isOut      bool
 }
 
 // New makes a layer over a backend. Applications call the backend's own constructor, which calls this. It panics on
@@ -54,7 +55,8 @@ func (l *Layer) ready(ctx context.Context) error {
 	}
 }
 
-// Send sends m to one channel: of a connection anywhere ("!" in its name), or a queue. It never waits for the receiver.
+// Send sends m to one channel: of a connection anywhere ("!" in its name), or a queue. It never waits for the receiver. When
+// it has returned nil for a durable queue, the job is stored.
 //
 // [ErrChannelFull]: the receiver is too slow, nothing was stored. [ErrNoChannel]: the connection is gone, forget its
 // name. [ErrMessageTooLarge]. [ErrUncertain]: the owner did not answer. Invalid names and messages are errors too.
@@ -62,7 +64,7 @@ func (l *Layer) Send(ctx context.Context, channel string, m Message) error {
 	if err := l.ready(ctx); err != nil {
 		return err
 	}
-	if err := l.sendable(checkChannel(channel), m); err != nil {
+	if err := l.sendable(l.checkAddress(channel), m); err != nil {
 		return &opError{"send to", channel, err}
 	}
 	if err := l.driver.Send(ctx, channel, l.arrive(m)); err != nil {
@@ -74,6 +76,14 @@ func (l *Layer) Send(ctx context.Context, channel string, m Message) error {
 	}
 	l.count.sent.Add(1)
 	return nil
+}
+
+// checkAddress says what is wrong with the name of a channel to send to, or to wait at.
+func (l *Layer) checkAddress(channel string) error {
+	if err := checkChannel(channel); err != nil || len(l.opts.Durables) == 0 {
+		return err
+	}
+	return l.checkDurable(channel)
 }
 
 // sendable says what is wrong with a message, or with the name it goes to.

@@ -21,6 +21,17 @@ type Outage struct {
 	Since time.Time `json:"since"` // when it was noticed
 }
 
+// Outage returns the outage that lasts now; false while the layer is connected to its broker, as far as it knows, and
+// for a nil layer. It is for health checks: [Down] and [Up] tell consumers.
+func (l *Layer) Outage() (Outage, bool) {
+	if l == nil {
+		return Outage{}, false
+	}
+	l.outages.Lock()
+	defer l.outages.Unlock()
+	return l.lastOutage, l.isOut
+}
+
 const reservedPrefix = "layer."
 
 func reserved(typ string) bool { return strings.HasPrefix(typ, reservedPrefix) }
@@ -30,6 +41,7 @@ func (l *Layer) outage(cause error) *driver.Message {
 	now := time.Now()
 	l.outages.Lock()
 	typ := Up
+	l.isOut = cause != nil
 	if cause != nil {
 		typ = Down
 		l.lastOutage = Outage{Cause: cause.Error(), Since: now}

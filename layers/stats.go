@@ -11,7 +11,7 @@ type Stats struct {
 	GroupSent uint64 // messages that GroupSend took, each once whatever the number of members
 	Refused   uint64 // Sends that returned ErrChannelFull
 	Delivered uint64 // messages that channels of this process, and queues it stores to, took
-	Received  uint64 // messages that Receive returned
+	Received  uint64 // messages that Receive returned, and jobs that Take did, each time they were taken
 
 	Dropped map[DropReason]uint64 // see [Drop]; only reasons that occurred
 }

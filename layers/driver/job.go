@@ -10,13 +10,19 @@ import (
 // a group's send store to them, and Receive of [Queues] is never called for them: the layer takes a job and says at once
 // that it is done.
 type Jobs interface {
-	// Take waits for the next job of a durable queue. A Take that ends by ctx loses no job and holds none.
+	// Take waits for the next job of a durable queue. A Take that ends by ctx loses no job and holds none. What is stored
+	// and cannot be read ([Host.Message] says no) is ended for good: nobody could ever handle it. Of a job that is
+	// dropped because it is older than [Durable.MaxAge], [Host.Dropped] is told where the backend can know.
 	Take(ctx context.Context, queue string) (Job, error)
 }
 
 // Job is one message of a durable queue while one worker holds it. The hold lasts for [Durable.Lease] and is renewed by Extend;
 // when it ends otherwise than by the methods below, because the worker died, the job is given to another. Each of
-// Done, Retry and Bury ends the hold, and only the first counts.
+// Done, Retry and Bury ends the hold, and only the first counts: the layer calls none of these four methods after one of
+// the three has returned nil.
+//
+// Of a hold that has run out, Done ends the job nevertheless, whoever has it now. The others are errors where the backend
+// can know.
 type Job interface {
 	// Message is what was sent, its Arrived the moment at which it was stored. It expires after [Durable.MaxAge].
 	Message() *Message
@@ -30,12 +36,19 @@ type Job interface {
 	// Retry gives the job back, to be taken again by any worker when after has passed.
 	Retry(ctx context.Context, after time.Duration) error
 
-	// Bury stores the message in the durable queue named dead first, and then ends the job: it is lost at no moment. reason
-	// is kept with it where the format has a place. An error means that the job is still held.
+	// Bury stores the message in the durable queue named dead first, and then ends the job: it is lost at no moment. reason,
+	// one line of at most 1,000 bytes, is kept with it where the format has a place ([Buried]). An error means that the job
+	// is still held; [ErrFull], that the other queue has no room.
 	Bury(ctx context.Context, dead, reason string) error
 
 	// Extend renews the hold for another [Durable.Lease] from now.
 	Extend(ctx context.Context) error
+}
+
+// Buried is implemented by a [Job] that knows why it was buried.
+type Buried interface {
+	// Reason is what Bury was told; empty for a job that nobody buried.
+	Reason() string
 }
 
 // Durable is what a driver needs to know of a durable queue.
