@@ -17,6 +17,7 @@ type Bus struct {
 	nodes atomic.Pointer[[]*node] // replaced, not changed: senders walk it without a lock
 
 	queues queues
+	jobs   jobQueues
 }
 
 // NewBus makes a bus. All its layers have the same options; nil are the defaults.

@@ -26,6 +26,7 @@ func (b *Bus) Mend(l *layers.Layer) {
 	n := b.node(l)
 	if n.outage.Swap(nil) != nil {
 		n.local.DeliverAll(n.host.Outage(nil))
+		n.bus.jobs.dispatchAll()
 	}
 }
 

@@ -19,12 +19,14 @@ type node struct {
 	host   driver.Host
 	limits driver.Limits
 	outage atomic.Pointer[error] // why the node is cut off; nil while it is not
+	closed bool                  // guarded by the lock of the bus's jobs
 }
 
 var (
 	_ driver.Starter = (*node)(nil)
 	_ driver.Groups  = (*node)(nil)
 	_ driver.Queues  = (*node)(nil)
+	_ driver.Jobs    = (*node)(nil)
 	_ driver.Flusher = (*node)(nil)
 )
 
@@ -52,6 +54,9 @@ func (n *node) Send(_ context.Context, channel string, m *driver.Message) error 
 		return err
 	}
 	if !strings.Contains(channel, "!") {
+		if limits, ok := n.limits.Durable(channel); ok {
+			return n.bus.jobs.put(n, channel, m, limits)
+		}
 		return n.bus.queues.put(n, channel, m)
 	}
 	owner := n.bus.owner(channel)
@@ -78,6 +83,7 @@ func (n *node) arrive(channel string, m *driver.Message) (*driver.Message, bool)
 func (n *node) Close(context.Context) error {
 	n.bus.remove(n)
 	n.bus.queues.release(n)
+	n.bus.jobs.release(n)
 	return nil
 }
 
@@ -87,6 +93,7 @@ func (n *node) Flush(context.Context) error {
 		return err
 	}
 	n.bus.queues.flush()
+	n.bus.jobs.flush()
 	for _, x := range n.bus.all() {
 		x.local.Flush()
 	}

@@ -52,17 +52,20 @@ func (q *queues) release(n *node) {
 	}
 }
 
-// putGroup stores m in the queues that are members of a group. A full one is skipped.
+// putGroup stores m in the queues that are members of a group. A full one is skipped. Those that are durable have a lock
+// of their own.
 func (q *queues) putGroup(n *node, group string, m *driver.Message) {
 	if q.joined.Load() == 0 {
 		return
 	}
-	var full []string
+	var full, durable []string
 	var gone []dropped
 	q.mu.Lock()
 	taken := 0
 	for name := range q.groups[group] {
-		if err := q.putLocked(n, name, m, &gone); err != nil {
+		if _, ok := n.limits.Durable(name); ok {
+			durable = append(durable, name)
+		} else if err := q.putLocked(n, name, m, &gone); err != nil {
 			full = append(full, name)
 		} else {
 			taken++
@@ -70,6 +73,12 @@ func (q *queues) putGroup(n *node, group string, m *driver.Message) {
 	}
 	q.mu.Unlock()
 	n.report(gone)
+	for _, name := range durable {
+		limits, _ := n.limits.Durable(name)
+		if err := n.bus.jobs.put(n, name, m, limits); err != nil {
+			full = append(full, name)
+		}
+	}
 	for _, name := range full {
 		n.host.Dropped(name, group, m, driver.ErrFull)
 	}
