@@ -1,8 +1,8 @@
 package embedded
 
 import (
-	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"go.uber.org/zap"
@@ -12,21 +12,20 @@ import (
 type serverLog struct {
 	to *zap.SugaredLogger
 
-	mu     sync.Mutex
-	failed chan struct{} // closed by the first fatal error
-	err    error
+	mu  sync.Mutex
+	err error // the first fatal one
 }
 
 func newServerLog(to *zap.Logger) *serverLog {
-	return &serverLog{to: to.Sugar(), failed: make(chan struct{})}
+	return &serverLog{to: to.Sugar()}
 }
 
 func (l *serverLog) Fatalf(format string, v ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err == nil {
-		l.err = errors.New(fmt.Sprintf(format, v...))
-		close(l.failed)
+		text := fmt.Sprintf(format, v...)
+		l.err = fmt.Errorf("%s%s", strings.ToLower(text[:1]), text[1:])
 	}
 }
 

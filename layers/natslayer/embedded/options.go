@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
+	"github.com/nats-io/nuid"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
@@ -63,14 +65,23 @@ func (o *Options) withDefaults() (Options, error) {
 	if err := r.check(); err != nil {
 		return r, err
 	}
+	if r.Cluster != nil {
+		var err error
+		if r.Cluster, err = r.Cluster.withDefaults(&r); err != nil {
+			return r, err
+		}
+	}
 	if r.MaxMemory == 0 {
 		r.MaxMemory = DefaultMaxMemory
 	}
-	if r.MaxDisk == 0 {
+	if r.MaxDisk == 0 && r.Dir != "" {
 		r.MaxDisk = DefaultMaxDisk
 	}
 	if r.MaxPayload == 0 {
 		r.MaxPayload = DefaultMaxPayload
+	}
+	if r.Name == "" {
+		r.Name = nuid.Next()
 	}
 	if r.Logger == nil {
 		r.Logger = warnings()
@@ -93,9 +104,19 @@ func (o *Options) check() error {
 		return errors.New("Options.Password is set without Options.Listen: clients inside this process need none; a cluster has its own")
 	case (o.User == "") != (o.Password == ""):
 		return errors.New("Options.User and Options.Password: set both or none")
+	case strings.ContainsAny(o.Name, " \t\n"):
+		return fmt.Errorf("Options.Name is %q: it must not contain spaces", o.Name)
+	}
+	if o.Listen != "" {
+		if _, _, err := hostPort(o.Listen); err != nil {
+			return fmt.Errorf("Options.Listen: %w", err)
+		}
 	}
 	return nil
 }
+
+// jetStream says whether this server stores anything.
+func (o *Options) jetStream() bool { return o.Cluster == nil || o.Cluster.JetStreamPeers > 0 }
 
 // warnings is the logger of who names none.
 func warnings() *zap.Logger {

@@ -2,9 +2,11 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
-	"os"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -13,102 +15,152 @@ import (
 
 // A Server is a running NATS server and a connection to it. All methods are safe from any goroutine.
 type Server struct {
-	opts  Options
 	nats  *server.Server
 	log   *serverLog
+	store *store // nil: no JetStream here
 	conn  *nats.Conn
-	temp  string        // JetStream in memory still wants a directory
-	ended chan struct{} // closed when the server has shut down
+
+	started chan struct{} // closed when Start of the server has returned
+	ended   chan struct{} // closed when everything has ended
+	endErr  error         // set before ended is closed
+
+	mu     sync.Mutex // guards what follows
+	opts   Options
+	closed bool
 }
 
-// Start starts a server and waits until it is ready, or ctx is over. What cannot work is an error that names the field, the
-// port or the path; nothing is left behind then.
+// cleanUp is how long a failed Start may take to remove what it has begun.
+const cleanUp = 5 * time.Second
+
+// Start starts a server and waits until it is ready: it listens, JetStream has recovered what it stored and, in a cluster,
+// has a leader. If ctx ends before, that is an error. Errors name the field, the port or the path, and leave nothing behind.
 func Start(ctx context.Context, opts *Options) (*Server, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("embedded: %w", err)
 	}
-	s := &Server{opts: o, log: newServerLog(o.Logger), ended: make(chan struct{})}
+	s := &Server{opts: o, log: newServerLog(o.Logger), started: make(chan struct{}), ended: make(chan struct{})}
 	if err := s.start(ctx); err != nil {
 		return nil, fmt.Errorf("embedded: start: %w", err)
 	}
 	return s, nil
 }
 
-func (s *Server) start(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
+func (s *Server) start(ctx context.Context) (err error) {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	var err error
-	if s.temp, err = os.MkdirTemp("", "tideway-nats-"); err != nil {
-		return err
+	if s.opts.jetStream() {
+		if s.store, err = openStore(&s.opts); err != nil {
+			return err
+		}
 	}
 	if s.nats, err = server.NewServer(s.config()); err != nil {
-		os.RemoveAll(s.temp)
-		return err
+		return errors.Join(err, s.giveBack())
 	}
 	s.nats.SetLogger(s.log, false, false)
-	started := make(chan struct{})
-	go func() { // ends when the server is up or has failed; shutdown waits for it
-		defer close(started)
+	go func() { // ends when the server is up or has failed; end waits for it
+		defer close(s.started)
 		s.nats.Start()
 	}()
-	select {
-	case <-started:
-		err = s.log.fatal()
-	case <-ctx.Done():
-		err = context.Cause(ctx)
+	if err = s.ready(ctx); err == nil {
+		return nil
 	}
-	if err == nil {
-		s.conn, err = s.connect()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUp)
+	defer cancel()
+	return errors.Join(err, s.stop(ctx))
+}
+
+// ready waits until the server can be used.
+func (s *Server) ready(ctx context.Context) error {
+	select {
+	case <-s.started:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	err := poll(ctx, func() bool {
+		return s.log.fatal() != nil || s.opts.Cluster == nil || s.nats.ClusterAddr() != nil
+	})
+	if fatal := s.log.fatal(); fatal != nil {
+		return fatal
 	}
 	if err != nil {
-		s.shutdown(started)
 		return err
+	}
+	if s.conn, err = s.connect(); err != nil {
+		return err
+	}
+	return s.quorum(ctx)
+}
+
+// quorum waits until JetStream in a cluster has a leader, and this node its news.
+func (s *Server) quorum(ctx context.Context) error {
+	if s.opts.Cluster == nil || s.opts.Cluster.JetStreamPeers == 0 {
+		return nil
+	}
+	err := poll(ctx, func() bool {
+		if !s.nats.JetStreamIsCurrent() {
+			return false
+		}
+		try, cancel := context.WithTimeout(ctx, 500*time.Millisecond) // a request during an election has no answer
+		defer cancel()
+		m, err := s.conn.RequestWithContext(try, "$JS.API.INFO", nil)
+		return err == nil && !strings.Contains(string(m.Data), `"error"`)
+	})
+	if err != nil {
+		return fmt.Errorf("JetStream has no leader: of its %d peers, only %v and this one are here: %w", s.opts.Cluster.JetStreamPeers, s.Peers(), err)
 	}
 	return nil
 }
 
 // config says to NATS what the options say.
 func (s *Server) config() *server.Options {
-	return &server.Options{
+	o := &server.Options{
 		ServerName:             s.opts.Name,
-		NoSigs:                 true,
-		DontListen:             true,
+		NoSigs:                 true, // its handler exits the process
 		MaxPayload:             int32(s.opts.MaxPayload),
 		MaxPending:             maxPending,
-		JetStream:              true,
-		JetStreamMaxMemory:     s.opts.MaxMemory,
-		JetStreamMaxStore:      s.opts.MaxDisk,
 		DisableJetStreamBanner: true,
-		StoreDir:               s.temp,
 	}
+	s.listen(o)
+	if s.store != nil {
+		o.JetStream = true
+		o.StoreDir = s.store.dir
+		o.JetStreamMaxMemory = s.opts.MaxMemory
+		o.JetStreamMaxStore = max(s.opts.MaxDisk, 1) // 0 would be most of the disk
+	}
+	if s.opts.Cluster != nil {
+		s.opts.Cluster.put(o)
+	}
+	return o
 }
 
-func (s *Server) connect() (*nats.Conn, error) {
-	return nats.Connect("", nats.InProcessServer(s), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
+// listen sets the port for clients.
+func (s *Server) listen(o *server.Options) {
+	switch {
+	case s.opts.Listen != "":
+		o.Host, o.Port, _ = hostPort(s.opts.Listen) // checked before
+	case s.opts.Cluster != nil:
+		o.Host, o.Port = "127.0.0.1", server.RANDOM_PORT
+	default:
+		o.DontListen = true
+		return
+	}
+	o.CustomClientAuthentication = &gate{s.opts.Listen != "", s.opts.User, s.opts.Password}
 }
 
-// Conn is a connection to the server inside this process. It belongs to the server: Close closes it.
-func (s *Server) Conn() *nats.Conn { return s.conn }
+// ClientURL is where other programs reach the server as NATS clients, without user and password; "" unless
+// [Options.Listen] is set.
+func (s *Server) ClientURL() string {
+	if s.opts.Listen == "" { // never changed
+		return ""
+	}
+	return s.nats.ClientURL()
+}
 
-// InProcessConn makes s a [nats.InProcessConnProvider], for further connections:
+// InProcessConn is a new connection that needs no port. It makes a Server a [nats.InProcessConnProvider]:
 //
-//	nats.Connect("", nats.InProcessServer(srv))
+//	conn, err := nats.Connect("", nats.InProcessServer(srv))
+//
+// Close such connections before the server: afterwards they try to reconnect.
 func (s *Server) InProcessConn() (net.Conn, error) { return s.nats.InProcessConn() }
-
-// Close ends the connection and the server.
-func (s *Server) Close(ctx context.Context) error {
-	s.conn.Close()
-	closed := make(chan struct{})
-	close(closed)
-	s.shutdown(closed)
-	return nil
-}
-
-func (s *Server) shutdown(started chan struct{}) {
-	<-started
-	s.nats.Shutdown()
-	s.nats.WaitForShutdown()
-	os.RemoveAll(s.temp)
-}

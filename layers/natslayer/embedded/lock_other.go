@@ -1,0 +1,13 @@
+//go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd)
+
+package embedded
+
+import (
+	"errors"
+	"os"
+)
+
+// lock refuses: two servers on one directory would destroy it, and nothing here would notice.
+func lock(*os.File) error {
+	return errors.New("there is no lock for it on this operating system: leave Options.Dir empty, or run a NATS server beside the program")
+}
