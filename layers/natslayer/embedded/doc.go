@@ -11,9 +11,9 @@
 // # Alone
 //
 // The default. No port is opened: clients are connections inside this process ([Server.Conn], [Server.InProcessConn]).
-// JetStream is on, in memory, or in a directory ([Options.Dir]). A directory belongs to one server at a time, which a lock
-// guards, and to one shape: a store that was written alone is invisible in a cluster, and one of a cluster is without
-// its peers alone, so a start in another shape is refused.
+// JetStream is on, and what it keeps is lost with the process, or stays in a directory ([Options.Dir]). A directory
+// belongs to one server at a time, which a lock guards, and to one shape: a store that was written alone is invisible in a
+// cluster, and one of a cluster is without its peers alone, so a start in another shape is refused.
 //
 // # Clustered
 //

@@ -20,18 +20,19 @@ const (
 )
 
 // Options are the settings of an embedded server. Nil and the zero value are ready: a server alone, without a port, with
-// JetStream in memory.
+// JetStream.
 type Options struct {
 	// Name is the name of this server, without spaces; default: a random one. Peers that hold JetStream must have one
 	// that is unique in the cluster and stays, because their share of the data is kept under it.
 	Name string
 
-	// Dir is the directory of JetStream. Default: memory, so that queues are lost with the process. What is in the
-	// directory survives the death of the process; of a machine that loses its power, up to 2 minutes may be lost.
+	// Dir is the directory of JetStream. What is in it survives the death of the process; when a machine loses its
+	// power, up to the last 2 minutes may be lost. Default: none. What JetStream keeps in files is then in a temporary
+	// directory (TMPDIR), which is removed at the end, so that all queues are lost with the process.
 	Dir string
 
-	// MaxMemory and MaxDisk bound what JetStream stores, in bytes; default 256 MiB and 4 GiB. Above, queues refuse.
-	// Without Dir nothing can be stored on disk, and MaxDisk must be 0.
+	// MaxMemory and MaxDisk bound what JetStream keeps in memory and in files, in bytes; default 256 MiB and 4 GiB.
+	// Above, queues refuse.
 	MaxMemory, MaxDisk int64
 
 	// MaxPayload bounds one message with its headers, in bytes; default 2 MiB and 4 KiB. All nodes of a cluster should
@@ -74,7 +75,7 @@ func (o *Options) withDefaults() (Options, error) {
 	if r.MaxMemory == 0 {
 		r.MaxMemory = DefaultMaxMemory
 	}
-	if r.MaxDisk == 0 && r.Dir != "" {
+	if r.MaxDisk == 0 {
 		r.MaxDisk = DefaultMaxDisk
 	}
 	if r.MaxPayload == 0 {
@@ -96,8 +97,6 @@ func (o *Options) check() error {
 		return fmt.Errorf("Options.MaxMemory is %d: it must not be negative (bytes; 0 means 256 MiB)", o.MaxMemory)
 	case o.MaxDisk < 0:
 		return fmt.Errorf("Options.MaxDisk is %d: it must not be negative (bytes; 0 means 4 GiB)", o.MaxDisk)
-	case o.MaxDisk > 0 && o.Dir == "":
-		return errors.New("Options.MaxDisk is set without Options.Dir: name the directory, or leave MaxDisk at 0")
 	case o.MaxPayload < 0 || o.MaxPayload > maxPending:
 		return fmt.Errorf("Options.MaxPayload is %d: it must be at most 64 MiB (bytes; 0 means 2 MiB and 4 KiB)", o.MaxPayload)
 	case o.Password != "" && o.Listen == "":

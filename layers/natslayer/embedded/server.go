@@ -127,7 +127,7 @@ func (s *Server) config() *server.Options {
 		o.JetStream = true
 		o.StoreDir = s.store.dir
 		o.JetStreamMaxMemory = s.opts.MaxMemory
-		o.JetStreamMaxStore = max(s.opts.MaxDisk, 1) // 0 would be most of the disk
+		o.JetStreamMaxStore = s.opts.MaxDisk
 	}
 	if s.opts.Cluster != nil {
 		s.opts.Cluster.put(o)

@@ -9,8 +9,7 @@ import (
 	"path/filepath"
 )
 
-// A store is the directory of JetStream: one that stays, with a lock and a note of its shape in it, or a temporary one,
-// which JetStream wants even when everything is in memory.
+// A store is the directory of JetStream: one that stays, with a lock and a note of its shape in it, or a temporary one.
 type store struct {
 	dir  string
 	lock *os.File // nil: temporary
@@ -45,7 +44,7 @@ func openStore(o *Options) (*store, error) {
 	if o.Dir == "" {
 		dir, err := os.MkdirTemp("", "tideway-nats-")
 		if err != nil {
-			return nil, fmt.Errorf("JetStream in memory needs an empty temporary directory (TMPDIR): %w", err)
+			return nil, fmt.Errorf("JetStream needs a temporary directory (TMPDIR), or Options.Dir: %w", err)
 		}
 		return &store{dir: dir}, nil
 	}
