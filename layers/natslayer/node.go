@@ -3,6 +3,8 @@ package natslayer
 import (
 	"context"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -26,6 +28,22 @@ type node struct {
 	limits driver.Limits
 	local  *driver.Local
 	store  *store
+
+	in       chan *nats.Msg // all that arrives for channels and groups, and marks, in the order of arrival
+	requests chan *nats.Msg // what other processes ask of this one
+	fixed    []*nats.Subscription
+	groups   groupTable
+	joins    joinTable
+	idle     idleTable
+	overflow overflow
+	link     link
+	unsent   atomic.Int64 // messages published without a connection: the client keeps them
+
+	life    context.Context // ends when Close begins to stop the goroutines
+	end     context.CancelFunc
+	events  chan nats.Status
+	running sync.WaitGroup
+	stopped chan struct{} // closed when nothing is delivered any more
 }
 
 var (
@@ -43,7 +61,20 @@ const answerTime = 2 * time.Second
 
 func newNode(nc *nats.Conn, o Options) *node {
 	names := driver.NewNamer()
-	return &node{nc: nc, opts: o, log: o.Logger, names: names, subjects: newSubjects(o.Prefix, names.Process())}
+	n := &node{
+		nc:       nc,
+		opts:     o,
+		log:      o.Logger,
+		names:    names,
+		subjects: newSubjects(o.Prefix, names.Process()),
+		in:       make(chan *nats.Msg, deliveryBound),
+		requests: make(chan *nats.Msg, requestBound),
+		stopped:  make(chan struct{}),
+	}
+	n.life, n.end = context.WithCancel(context.Background())
+	n.idle.wake = make(chan struct{}, 1)
+	n.overflow.wake = make(chan struct{}, 1)
+	return n
 }
 
 // Start implements driver.Starter.
@@ -55,16 +86,21 @@ func (n *node) Start(h driver.Host, l driver.Limits) {
 // isQueue says that a channel belongs to no process.
 func isQueue(channel string) bool { return !strings.Contains(channel, "!") }
 
-// Open implements driver.Driver.
+// Open implements driver.Driver. The subscription that serves all channels is there already.
 func (n *node) Open(_ context.Context, in driver.Inbox) (string, error) {
 	channel := n.names.Next()
 	n.local.Open(channel, in)
 	return channel, nil
 }
 
-// Shut implements driver.Driver.
+// Shut implements driver.Driver. It needs no broker.
 func (n *node) Shut(_ context.Context, channel string) error {
-	n.local.Shut(channel)
+	left, _ := n.local.Shut(channel)
+	for _, l := range left {
+		if l.Last {
+			n.idle.add(l.Group)
+		}
+	}
 	return nil
 }
 
@@ -73,7 +109,7 @@ func (n *node) Send(ctx context.Context, channel string, m *driver.Message) erro
 	if isQueue(channel) {
 		return n.store.send(ctx, channel, m)
 	}
-	return driver.ErrNoChannel
+	return n.sendDirect(ctx, channel, m)
 }
 
 // Receive implements driver.Queues.
@@ -99,7 +135,15 @@ func (n *node) GroupAdd(ctx context.Context, group, channel string) error {
 	if isQueue(channel) {
 		return n.store.join(ctx, group, channel)
 	}
-	return driver.ErrNoChannel
+	process, ok := driver.Owner(channel)
+	switch {
+	case !ok:
+		return driver.ErrNoChannel
+	case process == n.names.Process():
+		return n.join(ctx, group, channel)
+	default:
+		return n.ask(ctx, process, askJoin, group, channel)
+	}
 }
 
 // GroupDiscard implements driver.Groups.
@@ -107,16 +151,17 @@ func (n *node) GroupDiscard(ctx context.Context, group, channel string) error {
 	if isQueue(channel) {
 		return n.store.leave(ctx, group, channel)
 	}
-	return nil
+	process, ok := driver.Owner(channel)
+	switch {
+	case !ok:
+		return nil
+	case process == n.names.Process():
+		n.leave(group, channel)
+		return nil
+	}
+	err := n.ask(ctx, process, askLeave, group, channel)
+	if err == driver.ErrNoChannel {
+		return nil // it went, and its memberships with it
+	}
+	return err
 }
-
-// GroupSend implements driver.Groups.
-func (n *node) GroupSend(_ context.Context, group string, m *driver.Message) error {
-	return n.nc.Publish(n.subjects.group(group), m.Data())
-}
-
-// Flush implements driver.Flusher.
-func (n *node) Flush(ctx context.Context) error { return n.store.flush(ctx) }
-
-// Close implements driver.Driver.
-func (n *node) Close(ctx context.Context) error { return n.store.close(ctx) }

@@ -1,0 +1,71 @@
+package natslayer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// closeTime bounds Close when its ctx has no deadline.
+const closeTime = 5 * time.Second
+
+// Close implements driver.Driver.
+func (n *node) Close(ctx context.Context) error {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, closeTime)
+		defer cancel()
+	}
+	err := n.store.close(ctx)
+	n.unsubscribeAll()
+	err = errors.Join(err, n.sendBuffered(ctx))
+	n.end()
+	n.nc.RemoveStatusListener(n.events)
+	n.in <- endMark // the delivery goroutine still reads
+	n.running.Wait()
+	if n.owned {
+		n.nc.Close()
+	}
+	return err
+}
+
+// unsubscribeAll refuses new members and ends what arrives. A connection of the layer's own ends its groups by itself.
+func (n *node) unsubscribeAll() {
+	t := &n.groups
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
+	subs := n.fixed
+	if !n.owned {
+		for _, g := range t.byName {
+			subs = append(subs, g.sub)
+		}
+	}
+	clear(t.byName)
+	for _, sub := range subs {
+		_ = sub.Unsubscribe() // fails only when the connection is closed
+	}
+}
+
+// sendBuffered waits until the broker has all that was sent, or says what it has not.
+func (n *node) sendBuffered(ctx context.Context) error {
+	if n.nc.IsClosed() || !n.nc.IsConnected() && n.unsent.Load() == 0 {
+		return nil
+	}
+	err := n.nc.FlushWithContext(ctx)
+	for errors.Is(err, nats.ErrConnectionClosed) && !n.nc.IsClosed() { // lost meanwhile
+		err = n.nc.FlushWithContext(ctx)
+	}
+	unsent := n.unsent.Load()
+	switch {
+	case err == nil:
+		return nil
+	case unsent > 0:
+		return fmt.Errorf("%d messages that were sent without a connection were not sent on: %w", unsent, err)
+	default:
+		return fmt.Errorf("what was sent last may not have left: %w", err)
+	}
+}

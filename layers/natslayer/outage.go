@@ -1,0 +1,117 @@
+package natslayer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"go.uber.org/zap"
+)
+
+// link says whether the connection is up.
+type link struct {
+	lost atomic.Pointer[outage] // nil while it is up
+}
+
+// outage is one episode without a connection.
+type outage struct {
+	err   error
+	since time.Time
+	over  chan struct{} // closed at its end
+	final bool          // the connection is closed: it has none
+}
+
+// wait returns nil when the connection is up. At the beginning of an outage it waits a while, since most are a change of
+// server; later it says at once what is wrong.
+func (l *link) wait(ctx context.Context) error {
+	o := l.lost.Load()
+	if o == nil {
+		return nil
+	}
+	left := answerTime - time.Since(o.since)
+	if o.final || left <= 0 {
+		return o.err
+	}
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	select {
+	case <-o.over:
+		return nil
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return o.err
+}
+
+// watch tells local channels when the connection is lost and when it is back. It ends when the listener is removed; Close
+// waits for it.
+func (n *node) watch(events <-chan nats.Status) {
+	defer n.running.Done()
+	for status := range events {
+		switch status {
+		case nats.CONNECTED:
+		case nats.CLOSED:
+			n.down(true)
+		default:
+			n.down(false)
+		}
+		if n.nc.Status() == nats.CONNECTED { // asked, since the client drops events that nobody has read for long
+			n.up()
+		}
+	}
+}
+
+func (n *node) down(final bool) {
+	if n.life.Err() != nil {
+		return // Close is at work
+	}
+	before := n.link.lost.Load()
+	if before != nil && (before.final || !final) {
+		return
+	}
+	cause := n.nc.LastError()
+	switch {
+	case cause == nil && final:
+		cause = nats.ErrConnectionClosed
+	case cause == nil:
+		cause = errors.New("the server has gone")
+	}
+	o := &outage{err: fmt.Errorf("the connection to NATS is lost: %w", cause), since: time.Now(), over: make(chan struct{}), final: final}
+	if final {
+		o.err = fmt.Errorf("the connection to NATS is closed: %w", cause)
+	}
+	n.link.lost.Store(o)
+	if before != nil { // it was down before, and everybody knows
+		close(before.over)
+	} else {
+		n.local.DeliverAll(n.host.Outage(o.err))
+	}
+	n.log.Warn("natslayer: "+o.err.Error(), zap.Bool("final", final))
+}
+
+// up ends an outage when the broker has taken all subscriptions again.
+func (n *node) up() {
+	o := n.link.lost.Load()
+	if o == nil || o.final {
+		return
+	}
+	for {
+		ctx, cancel := context.WithTimeout(n.life, answerTime)
+		err := n.settle(ctx)
+		cancel()
+		if err == nil {
+			break
+		}
+		if n.life.Err() != nil || n.nc.Status() != nats.CONNECTED {
+			return // the next event says more
+		}
+	}
+	n.unsent.Store(0)
+	n.link.lost.Store(nil)
+	close(o.over)
+	n.local.DeliverAll(n.host.Outage(nil))
+	n.log.Info("natslayer: the connection to NATS is back", zap.String("server", n.nc.ConnectedUrlRedacted()), zap.Duration("after", time.Since(o.since)))
+}
