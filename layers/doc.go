@@ -24,7 +24,7 @@
 //   - L2 A channel from NewChannel or Listen is unique across processes and reaches its owner only.
 //   - L3 One goroutine's sends through one Layer, each begun after the last returned, direct or by group, reach one
 //     process-local channel in that order; reconnects excepted.
-//   - L4 At most once: never twice.
+//   - L4 At most once: never twice. Jobs of durable queues (L18) excepted.
 //   - L5 Capacity is per channel (default 100, patterns override; 0 is the default, negative panics). A direct send to a
 //     full channel is [ErrChannelFull] and stores nothing, also when the owner is another process. A group send
 //     skips full members, counts them, and never fails for them.
@@ -51,6 +51,9 @@
 //   - L17 A payload is a map with a "type", encoded as msgpack as channels_redis does; text, bytes, int64 (uint64 above
 //     2^63-1), float64, bool, nil, lists and maps come back as they went. T encodes as a map without "type" and
 //     "__asgi_channel__", else With panics naming T; json tags name fields.
+//   - L18 A durable queue gives each job to one worker at a time until that says that it is done: again after its Lease
+//     when the worker dies, after the time that Retry names, never after Done. A job outlives Expiry, up to its
+//     MaxAge; Bury moves it to the dead letters, at no moment in neither.
 //
 // # Payloads
 //

@@ -12,7 +12,7 @@ var promises = []struct {
 	count  int
 	pkg    string
 }{
-	{"L", 17, "layers"},
+	{"L", 18, "layers"},
 	{"C", 10, "consumers"},
 	{"S", 8, "asgi/server"},
 }

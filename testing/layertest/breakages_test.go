@@ -17,7 +17,7 @@ import (
 func breakages() []breakage {
 	return slices.Concat(brokenNames(), brokenOwnership(), brokenDelivery(), brokenCapacity(), brokenExpiry(), brokenSnapshots(),
 		brokenJoins(), brokenForgiveness(), brokenMembership(), brokenQueues(), brokenErrors(), brokenOutages(),
-		brokenRestoration(), brokenClose(), brokenPayloads())
+		brokenRestoration(), brokenClose(), brokenPayloads(), brokenJobs())
 }
 
 func brokenNames() []breakage {

@@ -69,6 +69,7 @@ func allClosed(t *trial) {
 		"EndChannel":       func() error { return n.EndChannel(ctx, m.channel) },
 		"Receive":          func() error { _, err := n.Receive(ctx, m.channel); return err },
 		"Receive of queue": func() error { _, err := n.Receive(ctx, "jobs"); return err },
+		"Take":             func() error { _, err := n.Take(ctx, "work"); return err },
 		"Send":             func() error { return n.Send(ctx, m.channel, msg) },
 		"Send to queue":    func() error { return n.Send(ctx, "jobs", msg) },
 		"GroupAdd":         func() error { return n.GroupAdd(ctx, "room", m.channel) },

@@ -1,4 +1,4 @@
-// Package layertest holds the promises of package layers, L1 to L17, as a suite that every backend runs.
+// Package layertest holds the promises of package layers, L1 to L18, as a suite that every backend runs.
 //
 // # Use
 //
@@ -22,7 +22,7 @@
 //     layer and has to be the next one to arrive (L3).
 //   - Nothing sleeps to "let things settle". Where a backend needs time before other instances hear of a new group
 //     member ([Harness.InterestDelay]), the suite sends probes until the first arrives and demands everything from then on.
-//   - Expiry (L6, L11) and the end or not of a membership (L10) are waited for by the clock. In a bubble
+//   - Expiry (L6, L11), the end or not of a membership (L10), leases and retries (L18) are waited for by the clock. In a bubble
 //     ([Harness.Bubble]) that costs nothing; in real time the expiries are a few seconds, and an attempt that fails is
 //     made again with a longer one. These checks are parallel: with go test -parallel 16 the suite takes half a minute.
 //   - What a backend cannot promise is named in [Exceptions]. An exception changes what is expected; it never skips.

@@ -52,13 +52,16 @@ type Exceptions struct {
 	Unordered bool
 	// NoQueues (L11): channels without "!" are errors that match [errors.ErrUnsupported].
 	NoQueues bool
+	// NoJobs (L18): what is declared in Options.Durables is an error that matches [errors.ErrUnsupported] where it is
+	// sent to, taken or received from, or added to a group.
+	NoJobs bool
 	// NoErrNoChannel (L12): a direct send to a process-local channel that does not exist may return nil.
 	NoErrNoChannel bool
 	// JSON (L17): payloads travel as JSON, so there are no bytes, no NaN and no Inf, and every number is a JSON number.
 	JSON bool
 }
 
-// Run checks the promises L1 to L17 against the backend of h, each in a subtest of t. It must not be called from a
+// Run checks the promises L1 to L18 against the backend of h, each in a subtest of t. It must not be called from a
 // test that is parallel: one check counts goroutines.
 func Run(t *testing.T, h Harness) {
 	t.Helper()

@@ -24,7 +24,10 @@ type limited struct {
 var limitedBackends = []limited{
 	{"full mailboxes are not seen", each(unseen), func(h *Harness) { h.Exceptions.FullUnseen = true }, []int{5, 11}},
 	{"messages overtake", each(scatters), func(h *Harness) { h.Exceptions.Unordered = true }, []int{3}},
-	{"no queues", each(queueless), func(h *Harness) { h.Exceptions.NoQueues = true }, []int{1, 5, 11}},
+	{"no queues", each(queueless), func(h *Harness) {
+		h.Exceptions.NoQueues, h.Exceptions.NoJobs = true, true
+	}, []int{1, 5, 11, 18}},
+	{"no durable queues", each(jobless), func(h *Harness) { h.Exceptions.NoJobs = true }, []int{18}},
 	{"missing channels are not seen", each(func(s *spoiled) {
 		s.send = func(ctx context.Context, channel string, m layers.Message) error {
 			return forgive(s.node.Send(ctx, channel, m), layers.ErrNoChannel)
@@ -67,10 +70,10 @@ func (l limited) failures(t *testing.T, r *rule, except func(*Harness)) map[stri
 
 // unseen tells no sender that a channel is full: the drop is counted.
 func unseen(s *spoiled) {
-	layer := s.node.(*layers.Layer)
+	layer := s.node.(layerNode).Layer
 	s.send = func(ctx context.Context, channel string, m layers.Message) error {
 		err := layer.Send(ctx, channel, m)
-		if errors.Is(err, layers.ErrChannelFull) {
+		if _, durable := layer.Durable(channel); errors.Is(err, layers.ErrChannelFull) && !durable {
 			layer.Dropped(layers.Drop{Channel: channel, Type: m.Type(), Reason: layers.DropFull})
 			return nil
 		}
@@ -119,6 +122,12 @@ func queueless(s *spoiled) {
 			return err
 		}
 		return s.node.GroupAdd(ctx, group, channel)
+	}
+	s.take = func(ctx context.Context, queue string) (job, error) {
+		if err := refused(ctx, queue); err != nil {
+			return nil, err
+		}
+		return s.node.Take(ctx, queue)
 	}
 }
 

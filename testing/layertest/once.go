@@ -9,7 +9,7 @@ import (
 
 var atMostOnce = rule{
 	number:  4,
-	promise: "At most once: never twice",
+	promise: "At most once: never twice. Jobs of durable queues (L18) excepted",
 	checks: []check{
 		{name: "a direct message comes once", run: directOnce},
 		{name: "three members in one process hear a group message once each", run: neighboursOnce},

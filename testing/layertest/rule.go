@@ -20,7 +20,7 @@ type check struct {
 // rules are all the promises, in order.
 var rules = []rule{
 	names, ownership, order, atMostOnce, capacity, expiry, snapshot, joining, forgiveness, membership,
-	queues, absence, size, promptness, outage, closing, payload,
+	queues, absence, size, promptness, outage, closing, payload, jobs,
 }
 
 func (r *rule) name() string { return fmt.Sprintf("L%d", r.number) }

@@ -14,6 +14,7 @@ type spoiled struct {
 	listen       func(ctx context.Context, in layers.Inbox) (string, error)
 	endChannel   func(ctx context.Context, channel string) error
 	receive      func(ctx context.Context, channel string) (layers.Message, error)
+	take         func(ctx context.Context, queue string) (job, error)
 	send         func(ctx context.Context, channel string, m layers.Message) error
 	groupAdd     func(ctx context.Context, group, channel string) error
 	groupDiscard func(ctx context.Context, group, channel string) error
@@ -76,6 +77,13 @@ func (s *spoiled) Receive(ctx context.Context, channel string) (layers.Message, 
 		return s.receive(ctx, channel)
 	}
 	return s.node.Receive(ctx, channel)
+}
+
+func (s *spoiled) Take(ctx context.Context, queue string) (job, error) {
+	if s.take != nil {
+		return s.take(ctx, queue)
+	}
+	return s.node.Take(ctx, queue)
 }
 
 func (s *spoiled) Send(ctx context.Context, channel string, m layers.Message) error {

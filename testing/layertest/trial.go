@@ -21,6 +21,7 @@ type node interface {
 	Listen(ctx context.Context, in layers.Inbox) (string, error)
 	EndChannel(ctx context.Context, channel string) error
 	Receive(ctx context.Context, channel string) (layers.Message, error)
+	Take(ctx context.Context, queue string) (job, error)
 	Send(ctx context.Context, channel string, m layers.Message) error
 	GroupAdd(ctx context.Context, group, channel string) error
 	GroupDiscard(ctx context.Context, group, channel string) error
@@ -69,9 +70,9 @@ func (t *trial) start(opts layers.Options) {
 	}
 	t.nodes = make([]node, t.n)
 	for i, l := range t.raw {
-		t.nodes[i] = l
+		t.nodes[i] = layerNode{l}
 		if t.b.wrap != nil {
-			t.nodes[i] = t.b.wrap(i, l)
+			t.nodes[i] = t.b.wrap(i, layerNode{l})
 		}
 	}
 }
