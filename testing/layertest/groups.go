@@ -236,15 +236,18 @@ func strangerDiscarded(t *trial) {
 	stranger.silent(t.node(0), "a discarded stranger")
 }
 
-// Case 49.
+// Case 49. A send has passed when its sender's next message has come: until then a backend that buffers may still have it
+// on its way, and it is no fault if it meets a member that joins meanwhile.
 func emptyGroup(t *trial) {
 	t.start(layers.Options{})
 	m := t.mailbox(1)
 	t.groupSend(t.node(0), "room", 1)
+	m.silent(t.node(0), "a channel in no group")
 	t.join("room", m)
 	m.silent(t.node(0), "a member that joined after the send")
 	t.must(m.node.GroupDiscard(t.ctx(), "room", m.channel), "GroupDiscard")
 	t.groupSend(t.node(0), "room", 2)
+	m.silent(t.node(0), "a channel that has left the group")
 	t.join("room", m)
 	m.silent(t.node(0), "a member that was away at the send")
 }
