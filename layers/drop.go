@@ -23,7 +23,7 @@ const (
 	DropFull     DropReason = "full"     // a member of a group had no room
 	DropExpired  DropReason = "expired"  // it waited unread for longer than Options.Expiry
 	DropUnlisted DropReason = "unlisted" // the consumer has no handler for its type
-	DropInvalid  DropReason = "invalid"  // it could not be decoded, or is of a reserved type
+	DropInvalid  DropReason = "invalid"  // it could not be decoded, is of a reserved type, or came from outside too large
 	DropPanic    DropReason = "panic"    // the inbox panicked
 	DropFailed   DropReason = "failed"   // the inbox or the backend returned another error
 )

@@ -9,10 +9,10 @@ import (
 // host is the layer as its driver sees it.
 type host Layer
 
-// Message reads what came from outside this process.
+// Message reads what came from outside this process. Its sender may have another size limit, or none.
 func (h *host) Message(channel string, data []byte, sent time.Time) (*driver.Message, bool) {
 	l := (*Layer)(h)
-	typ, err := checkPayload(data)
+	typ, err := l.checkArrived(data)
 	if err != nil {
 		l.Dropped(Drop{Channel: channel, Type: typ, Reason: DropInvalid, Err: err})
 		return nil, false
@@ -21,6 +21,13 @@ func (h *host) Message(channel string, data []byte, sent time.Time) (*driver.Mes
 		sent = time.Now()
 	}
 	return driver.NewMessage(typ, data).Arrive(sent, l.opts.Expiry), true
+}
+
+func (l *Layer) checkArrived(data []byte) (typ string, err error) {
+	if len(data) > l.opts.MaxMessageSize {
+		return "", &tooLargeError{len(data), l.opts.MaxMessageSize}
+	}
+	return checkPayload(data)
 }
 
 // Dropped counts what a member did not get.

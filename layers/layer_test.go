@@ -134,8 +134,8 @@ func (d *drops) add(x layers.Drop) {
 func TestHost(t *testing.T) {
 	var told drops
 	d := &started{}
-	l := layers.New(d, &layers.Options{Expiry: time.Second, Capacity: 3, MaxMessageSize: 10, OnDrop: told.add})
-	if d.limits.Expiry != time.Second || d.limits.MaxMessageSize != 10 || d.limits.Capacity("x") != 3 {
+	l := layers.New(d, &layers.Options{Expiry: time.Second, Capacity: 3, MaxMessageSize: 30, OnDrop: told.add})
+	if d.limits.Expiry != time.Second || d.limits.MaxMessageSize != 30 || d.limits.Capacity("x") != 3 {
 		t.Errorf("limits %+v", d.limits)
 	}
 	if m, ok := d.host.Message("q", []byte("\x81\xa4type\xa1x"), time.Time{}); !ok || m.Type() != "x" || time.Since(m.Arrived()) > time.Minute {
@@ -152,6 +152,16 @@ func TestHost(t *testing.T) {
 	}
 	if n := l.Stats().Dropped[layers.DropInvalid]; n != 5 || len(told.all) != 5 {
 		t.Errorf("%d invalid messages counted, %d told; want 5", n, len(told.all))
+	}
+	large := func(n int) []byte { return []byte("\x81\xa4type\xd9" + string(rune(n)) + strings.Repeat("x", n)) }
+	if m, ok := d.host.Message("q", large(22), time.Time{}); !ok || m.Type() != strings.Repeat("x", 22) {
+		t.Errorf("L13: a message of 30 bytes from outside, where 30 are the limit: %v, %v", m, ok)
+	}
+	if _, ok := d.host.Message("q", large(23), time.Time{}); ok {
+		t.Error("L13: a message of 31 bytes from outside passed a limit of 30")
+	}
+	if last := told.all[len(told.all)-1]; last.Reason != layers.DropInvalid || !errors.Is(last.Err, layers.ErrMessageTooLarge) {
+		t.Errorf("L13: told %+v of a message from outside that is too large", last)
 	}
 	d.host.Dropped("q", "g", driver.NewMessage("x", nil), driver.ErrExpired)
 	if n := l.Stats().Dropped[layers.DropExpired]; n != 1 {

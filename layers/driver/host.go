@@ -7,8 +7,8 @@ import "time"
 type Host interface {
 	// Message reads a message that arrived from outside this process: a msgpack map with a "type", without the
 	// reserved field. sent is the sender's stamp where the format has one, else zero, which means now. data must
-	// not change afterwards. A message that no one can read is counted and reported by the host, and ok is false:
-	// the driver drops it and goes on.
+	// not change afterwards. A message that no one can read, or that is larger than the limit, is counted and reported
+	// by the host, and ok is false: the driver drops it and goes on.
 	Message(channel string, data []byte, sent time.Time) (m *Message, ok bool)
 
 	// Dropped counts and reports a message that a member of a group, or a queue, did not get: cause is [ErrFull],
