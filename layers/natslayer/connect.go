@@ -17,7 +17,7 @@ import (
 // Settings of the connections that Open makes.
 const (
 	connectTime    = 10 * time.Second // for the first connection, when ctx has no deadline
-	dialTime        = 2 * time.Second  // for one server to take a connection
+	dialTime       = 2 * time.Second  // for one server to take a connection
 	writeTime      = 10 * time.Second // for the socket to take what is written
 	pingTime       = 5 * time.Second  // between pings; a server that owes three answers is gone
 	reconnectBytes = 8 << 20          // of group messages kept while there is no connection

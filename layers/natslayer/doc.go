@@ -1,0 +1,96 @@
+// Package natslayer is the channel layer over NATS: any process reaches any connection.
+//
+//	layer, err := natslayer.Open(ctx, "nats://10.0.0.1:4222,nats://10.0.0.2:4222", nil)
+//	layers.Register(layers.Default, layer)
+//
+// [Open] connects by itself; [New] takes a connection that the application has, such as that of a server inside the
+// process (package natslayer/embedded). It holds the promises L1 to L17 of package layers; this page says what is
+// particular to NATS.
+//
+// # Channels and groups
+//
+// All channels of a process share one subscription. A group has a subject, which a process subscribes while it has a
+// member, and for 5 s after; the members of a process are served by one message. Everything that arrives is handed out by
+// one goroutine, and what a process sends to itself takes the way through the broker too, so nothing overtakes (L3).
+//
+// A direct send is a request: the process that owns the channel answers that it took the message, that the channel is full
+// (layers.ErrChannelFull) or gone (layers.ErrNoChannel). Where no process listens it is gone too. Without an
+// answer within 2 s, or before ctx ends, it is layers.ErrUncertain, and never sent again (L14).
+//
+// A group send is one publish; the broker is not waited for. It may still be on its way when another process adds a
+// member, which then gets it. In a cluster, processes on other servers reach a new member as soon as the servers have told
+// each other, usually within milliseconds (L8); processes on the same server do at once.
+//
+// GroupAdd waits for the broker, at most 2 s. For a channel of another process it asks that process.
+//
+// # Outages
+//
+// When the connection is lost, channels get layers.Down; when it is back and the broker has taken all subscriptions
+// again, layers.Up (L15). In between
+//
+//   - a group send is kept by the client and sent later, up to its buffer (8 MiB with Open, nats.ReconnectBufSize else);
+//     above that it is an error.
+//   - what needs an answer waits for the connection during the first 2 s of the outage, and fails at once later.
+//   - a Receive waits on, and channels can be opened and ended, and groups left.
+//
+// What others send to the groups of a process meanwhile passes it by. An application's own connection should be made with
+// nats.MaxReconnects(-1): when the client gives up, the layer stays down.
+//
+// # Bounds
+//
+//   - One message: layers.Options.MaxMessageSize, and the server's max_payload less 4 KiB. With the servers' default of
+//     1 MiB that is 1,044,480 bytes (L13).
+//   - Messages that wait for the delivery goroutine: 65,536. It waits for nobody, so they wait only while the machine is
+//     busy. Above, the client drops: messages of groups are counted (layers.DropFailed), with one line in the log for an
+//     episode, and direct sends are uncertain.
+//   - Requests of other processes that wait: 1,024. Above, they go unanswered.
+//
+// A process that dies leaves its groups when the server notices that its connection is gone: at once when the
+// process ends; when its machine does, after ping_interval × ping_max of the server's configuration, for which "4s" and 2
+// keep L10.
+//
+// # Queues
+//
+// Channels without "!" are kept by JetStream; without it they are errors.ErrUnsupported, which layers.Layer.Require finds
+// out at start, and everything else works. There is one stream for all queues of equal capacity and expiry.
+// Options.Storage and Options.Replicas say how streams are made; one that exists with another configuration is an error
+// that names both values.
+//
+// # Wire format
+//
+// Any NATS client can send to groups and channels. PREFIX is Options.Prefix, "tideway" by default.
+//
+// A message is a msgpack map with string keys. One of them is "type", a string: the name of the message, not beginning with
+// "layer.". The others are its payload. There are no headers, and those of others are ignored.
+//
+//	{"type": "note", "text": "hello"}
+//	82 A4 74 79 70 65 A4 6E 6F 74 65 A4 74 65 78 74 A5 68 65 6C 6C 6F
+//
+// A name becomes one token of a subject: every "." is written "~"; letters, digits, "-", "_" and "!" stay. (Any other
+// byte would be "=" and two upper-case hexadecimal digits, but no valid name has one.) The group chat.lobby is
+// chat~lobby.
+//
+//	PREFIX.group.GROUP             publish: a message for each member
+//	PREFIX.channel.PROCESS.ID      request: a message for the channel specific.PROCESS!ID
+//	PREFIX.control.PROCESS         request: a change of a membership
+//	PREFIX.flush                   request without payload: all processes drop memberships and unread messages, and each
+//	                               answers
+//	PREFIX.queue.SHAPE.QUEUE       published to the streams of queues; SHAPE tells capacity and expiry
+//
+// A request without a reply subject is obeyed and not answered. When nobody listens the broker itself answers, with status
+// 503: there is no such process any more. Otherwise the answer to a request is text:
+//
+//	ok                   done
+//	full                 the channel has no room; nothing was stored
+//	gone                 there is no such channel
+//	invalid              the request cannot be read
+//	failed REASON        anything else
+//
+// The payload of a control request is text: a verb, a group and a channel of that process, with one space between.
+//
+//	join chat.lobby specific.PROCESS!ID
+//	leave chat.lobby specific.PROCESS!ID
+//
+// Names are as they are here, not escaped. Who may publish below PREFIX may do all this: accounts and permissions of the
+// broker are what keeps others out. The process itself needs PREFIX.> and _INBOX.>, and for queues $JS.API.>.
+package natslayer
