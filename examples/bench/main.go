@@ -1,6 +1,6 @@
 // Command bench is a server to be measured: the chat and the echo without anything else, on the public API with default
 // options. /ws/chat/ROOM/ takes {"message": "..."} and sends it to every member of the room, the sender included;
-// /ws/echo/ sends every message back as it came.
+// /ws/echo/ sends every message back as it came. -layer measures the chat over NATS, too.
 package main
 
 import (
@@ -14,12 +14,13 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/asgi/server"
 	"github.com/tideway-go/tideway/consumers"
+	"github.com/tideway-go/tideway/examples/internal/backend"
 	"github.com/tideway-go/tideway/layers"
-	"github.com/tideway-go/tideway/layers/memlayer"
 	"github.com/tideway-go/tideway/routing"
 )
 
@@ -29,19 +30,31 @@ func main() {
 	flag.BoolVar(&opts.Compression, "compress", false, "offer permessage-deflate")
 	flag.IntVar(&opts.MaxMessage, "max-message", 0, "bytes of the largest message; 0: the server's default")
 	profile := flag.String("pprof", "", "address of a listener for profiles, such as 127.0.0.1:6060; empty: none")
+	choice := backend.Flags(flag.CommandLine)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second interrupt does not wait
 
-	if err := run(ctx, &opts, *profile); err != nil {
+	if err := run(ctx, &opts, *profile, choice); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, opts *server.Options, profile string) error {
-	layers.Register(layers.Default, memlayer.New(nil))
-	serve := server.New(app(), opts).Run
+func run(ctx context.Context, opts *server.Options, profile string, choice *backend.Choice) error {
+	b, err := choice.Open(ctx, layers.Options{})
+	if err != nil {
+		return err
+	}
+	layers.Register(layers.Default, b.Layer)
+	err = runServer(ctx, server.New(app(), opts).Run, profile)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return errors.Join(err, b.Close(closing))
+}
+
+// runServer runs serve, with profiles beside it if they have an address.
+func runServer(ctx context.Context, serve func(context.Context) error, profile string) error {
 	if profile == "" {
 		return serve(ctx)
 	}

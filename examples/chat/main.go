@@ -6,44 +6,67 @@
 // {"message": "...", "user": "..."}; every member of the room, the sender included, hears it with the sender's name and
 // the server's time. An interrupt ends it gracefully: the sockets are told, and the pages come back by themselves when
 // it runs again.
+//
+// Several copies share their rooms as one cluster, with nothing else running beside them:
+//
+//	go run ./examples/chat -addr 127.0.0.1:8001 -cluster 127.0.0.1:7001 -routes 127.0.0.1:7002,127.0.0.1:7003
+//	go run ./examples/chat -addr 127.0.0.1:8002 -cluster 127.0.0.1:7002 -routes 127.0.0.1:7001,127.0.0.1:7003
+//	go run ./examples/chat -addr 127.0.0.1:8003 -cluster 127.0.0.1:7003 -routes 127.0.0.1:7001,127.0.0.1:7002
+//
+// or over a NATS server of yours: -layer nats://HOST:4222.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/asgi/server"
+	"github.com/tideway-go/tideway/examples/internal/backend"
 	"github.com/tideway-go/tideway/layers"
-	"github.com/tideway-go/tideway/layers/memlayer"
 	"github.com/tideway-go/tideway/routing"
 )
 
 func main() {
-	addr := flag.String("addr", "127.0.0.1:8000", "address to listen on; :8000 lets other machines in")
+	addr := flag.String("addr", "127.0.0.1:8000", "`address` to listen on; :8000 lets other machines in")
+	choice := backend.Flags(flag.CommandLine)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second interrupt does not wait
 
-	ln, err := net.Listen("tcp", *addr)
-	if err == nil {
-		fmt.Printf("chat: open http://%s/ in two tabs\n", ln.Addr())
-		err = serve(ctx, ln, app())
-	}
-	if err != nil {
+	if err := run(ctx, *addr, choice); err != nil {
 		fmt.Fprintln(os.Stderr, "chat:", err)
 		os.Exit(1)
 	}
 }
 
-// serve runs a site until ctx ends.
-func serve(ctx context.Context, ln net.Listener, site asgi.App) error {
-	layers.Register(layers.Default, memlayer.New(nil))
+// run serves until ctx ends, then gives what is on its way 10 s to leave.
+func run(ctx context.Context, addr string, choice *backend.Choice) error {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	b, err := choice.Open(ctx, layers.Options{})
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	fmt.Printf("chat: open http://%s/ in two tabs\n", ln.Addr())
+	err = serve(ctx, ln, app(), b.Layer)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return errors.Join(err, b.Close(closing))
+}
+
+// serve runs a site over a layer until ctx ends.
+func serve(ctx context.Context, ln net.Listener, site asgi.App, layer *layers.Layer) error {
+	layers.Register(layers.Default, layer)
 	return server.New(site, nil).Serve(ctx, ln)
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/tideway-go/tideway/layers/memlayer"
 	"go.uber.org/goleak"
 )
 
@@ -18,7 +19,7 @@ func TestServeUntilTheEnd(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- serve(ctx, ln, app()) }()
+	go func() { done <- serve(ctx, ln, app(), memlayer.New(nil)) }()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for path, want := range map[string]int{"/lobby/": 200, "/ws/chat/lobby/": 404} {
 		answer, err := client.Get("http://" + ln.Addr().String() + path)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/layers/memlayer"
 )
 
 const (
@@ -32,7 +33,7 @@ func startSite(t *testing.T, addr string, app asgi.App) *site {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- serve(ctx, ln, app) }()
+	go func() { done <- serve(ctx, ln, app, memlayer.New(nil)) }()
 	stopped := false
 	s := &site{addr: ln.Addr().String(), url: "http://" + ln.Addr().String()}
 	s.stop = func() {
