@@ -31,6 +31,10 @@ var (
 	// may have arrived. It is never sent again by the layer.
 	ErrUncertain = errors.New("layers: no answer, the message may have arrived")
 
+	// ErrNotHeld is returned by Retry, Bury and Extend of a [Job] whose hold has run out, where the backend can know:
+	// another worker has the job, or will have it. Extend jobs more often than their Lease.
+	ErrNotHeld = errors.New("layers: the hold of the job has run out")
+
 	// ErrInvalidName is returned for a channel or group name that breaks the rule, which the error states.
 	ErrInvalidName = errors.New("layers: invalid name")
 )
@@ -42,6 +46,7 @@ var translated = []struct{ from, to error }{
 	{driver.ErrUncertain, ErrUncertain},
 	{driver.ErrClosed, ErrClosed},
 	{driver.ErrTooLarge, ErrMessageTooLarge},
+	{driver.ErrNotHeld, ErrNotHeld},
 }
 
 // opError is an error of one method: what was tried, on what, and why it failed.

@@ -145,8 +145,8 @@ func oneLine(text string) string {
 }
 
 // Extend renews the hold for another [Durable.Lease] from now. Call it more often than that while the work goes on, best
-// three times as often. An error may mean that the hold has run out and another has the job. After the end of the job it
-// does nothing.
+// three times as often. [ErrNotHeld] means that another has the job, or will have it. After the end of the job it does
+// nothing.
 func (j *Job) Extend(ctx context.Context) error {
 	if err := j.layer.ready(ctx); err != nil || j.ended.Load() {
 		return err

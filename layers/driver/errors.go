@@ -15,6 +15,8 @@ var (
 	ErrTooLarge = errors.New("driver: message is too large")
 	// ErrExpired: the message waited for longer than Limits.Expiry. Only an argument of Host.Dropped.
 	ErrExpired = errors.New("driver: message has expired")
+	// ErrNotHeld: the hold of a job has run out, and it cannot be given back, buried or extended any more.
+	ErrNotHeld = errors.New("driver: the hold of the job has run out")
 	// ErrClosed: the driver is closed.
 	ErrClosed = errors.New("driver: closed")
 )

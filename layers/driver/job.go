@@ -21,8 +21,8 @@ type Jobs interface {
 // Done, Retry and Bury ends the hold, and only the first counts: the layer calls none of these four methods after one of
 // the three has returned nil.
 //
-// Of a hold that has run out, Done ends the job nevertheless, whoever has it now. The others are errors where the backend
-// can know.
+// Of a hold that has run out, Done ends the job nevertheless, whoever has it now. The others are [ErrNotHeld] where the
+// backend can know. Extend may be called beside another.
 type Job interface {
 	// Message is what was sent, its Arrived the moment at which it was stored. It expires after [Durable.MaxAge].
 	Message() *Message

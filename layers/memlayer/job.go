@@ -23,12 +23,6 @@ var (
 	_ driver.Buried = (*held)(nil)
 )
 
-// What a worker hears that was too slow.
-var (
-	errLapsed = errors.New("the hold has run out, and another has the job: extend it more often than its Lease")
-	errGone   = errors.New("the hold has run out, and the job has ended or was dropped: extend it more often than its Lease")
-)
-
 // Take implements driver.Jobs.
 func (n *node) Take(ctx context.Context, queue string) (driver.Job, error) {
 	if err := n.cut(); err != nil {
@@ -57,7 +51,7 @@ func (h *held) Done(context.Context) error {
 		q.remove(h.job)
 		return nil
 	})
-	if err == errGone {
+	if err == driver.ErrNotHeld { // it has ended already, or was dropped
 		return nil
 	}
 	return err
@@ -102,7 +96,7 @@ func (h *held) Bury(_ context.Context, dead, reason string) error {
 func (h *held) ifHeld(f func(*jobQueue) error) error {
 	return h.change(func(q *jobQueue) error {
 		if h.job.holder != h {
-			return errLapsed
+			return driver.ErrNotHeld
 		}
 		return f(q)
 	})
@@ -119,7 +113,7 @@ func (h *held) change(f func(*jobQueue) error) error {
 	defer s.mu.Unlock()
 	q := h.job.queue
 	if q == nil {
-		return errGone
+		return driver.ErrNotHeld
 	}
 	err := f(q)
 	s.dispatch(q, time.Now())
