@@ -2,32 +2,328 @@ package natslayer
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/tideway-go/tideway/layers/driver"
 )
 
-// store keeps queues.
-type store struct{}
+// store keeps queues in JetStream. Streams and consumers are made when a queue is first used, and made again when they are
+// gone, as after a restart of a broker that kept them in memory.
+type store struct {
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	opts   Options
+	prefix string
+	names  *subjects
+	host   driver.Host
+	limits driver.Limits
 
-func newStore(*nats.Conn, Options, *subjects, driver.Host, driver.Limits) *store { return &store{} }
+	begun   time.Time
+	again   time.Duration  // how often a queue in use is looked for in other streams
+	closing chan struct{}  // closed by close
+	work    sync.WaitGroup // goroutines of pumps and memberships
+	skew    atomic.Int64   // see skew
+	seen    atomic.Bool    // JetStream has answered before
 
-func (*store) send(context.Context, string, *driver.Message) error { return errors.ErrUnsupported }
-
-func (*store) receive(context.Context, string) (*driver.Message, error) {
-	return nil, errors.ErrUnsupported
+	mu      sync.Mutex
+	closed  bool
+	queues  map[string]*queue
+	sweepAt int // how many queues there may be before unused ones are forgotten
+	streams map[shape]bool
+	members map[membership]*holder
 }
 
-func (*store) take(context.Context, string) (driver.Job, error) { return nil, errors.ErrUnsupported }
+func newStore(nc *nats.Conn, o Options, names *subjects, host driver.Host, limits driver.Limits) *store {
+	s := &store{
+		nc: nc, opts: o, prefix: names.prefix, names: names, host: host, limits: limits,
+		begun:   time.Now(),
+		again:   rivalTime,
+		closing: make(chan struct{}),
+		queues:  make(map[string]*queue),
+		sweepAt: firstSweep,
+		streams: make(map[shape]bool),
+		members: make(map[membership]*holder),
+	}
+	s.js, _ = jetstream.New(nc) // fails for options only, and there are none
+	return s
+}
 
-func (*store) lacks(context.Context) error { return errors.ErrUnsupported }
+const (
+	tryTime    = 500 * time.Millisecond // for one request to JetStream, which drops them while it elects a leader
+	tryPause   = 50 * time.Millisecond  // between two
+	rivalTime  = 10 * time.Second       // between two looks for a queue in other streams
+	firstSweep = 1024
+)
 
-func (*store) join(context.Context, string, string) error { return errors.ErrUnsupported }
+// Why JetStream cannot serve.
+var errNoJetStream = fmt.Errorf("the NATS server has no JetStream, which queues need: start nats-server with -js, "+
+	"or use natslayer/embedded, which has it: %w", errors.ErrUnsupported)
 
-func (*store) leave(context.Context, string, string) error { return errors.ErrUnsupported }
+// lacks says what is missing for queues, or nil.
+func (s *store) lacks(ctx context.Context) error {
+	return s.ask(ctx, func(ctx context.Context) error {
+		_, err := s.js.AccountInfo(ctx)
+		return err
+	})
+}
 
-func (*store) flush(context.Context) error { return nil }
+// ask calls f, which asks JetStream for something that can be asked again, until there is an answer.
+func (s *store) ask(ctx context.Context, f func(context.Context) error) error {
+	for {
+		if err := s.connected(ctx); err != nil {
+			return err
+		}
+		try, cancel := context.WithTimeout(ctx, tryTime)
+		err := f(try)
+		cancel()
+		switch {
+		case err == nil:
+			s.seen.Store(true)
+			return nil
+		case ctx.Err() != nil:
+			return &unanswered{ctx.Err(), err}
+		case errors.Is(err, nats.ErrConnectionClosed):
+			return driver.ErrClosed
+		case !s.passing(err):
+			if absent(err) {
+				return errNoJetStream
+			}
+			return err
+		}
+		switch ended := s.pause(ctx, tryPause); {
+		case ended == nil:
+		case ctx.Err() != nil:
+			return &unanswered{ctx.Err(), err}
+		default:
+			return ended
+		}
+	}
+}
 
-func (*store) close(context.Context) error { return nil }
+// unanswered is the end of a ctx before JetStream gave an answer that counts, with the last one that did not.
+type unanswered struct{ ended, last error }
+
+func (e *unanswered) Error() string { return e.ended.Error() }
+func (e *unanswered) Unwrap() error { return e.ended }
+
+// absent says that there is no JetStream, or not for this account.
+func absent(err error) bool {
+	return errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) ||
+		errors.Is(err, nats.ErrNoResponders)
+}
+
+// passing says that an error is one of a broker that starts or elects a leader. A JetStream that was there once comes back,
+// and that of a cluster is found when the routes to it are up.
+func (s *store) passing(err error) bool {
+	if absent(err) {
+		return s.seen.Load() || time.Since(s.begun) < answerTime
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) {
+		return true
+	}
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.Code == 503
+}
+
+// connected waits until there is a connection.
+func (s *store) connected(ctx context.Context) error {
+	if s.nc.IsConnected() {
+		return nil
+	}
+	changed := s.nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
+	defer s.nc.RemoveStatusListener(changed)
+	for !s.nc.IsConnected() {
+		if s.nc.IsClosed() {
+			return driver.ErrClosed
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.closing:
+			return driver.ErrClosed
+		}
+	}
+	return nil
+}
+
+func (s *store) pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.closing:
+		return driver.ErrClosed
+	}
+}
+
+// send stores m in a queue.
+func (s *store) send(ctx context.Context, queue string, m *driver.Message) error {
+	if err := s.put(ctx, &nats.Msg{Data: m.Data()}, queue); err != nil {
+		return err
+	}
+	s.host.Delivered(1)
+	return nil
+}
+
+// put publishes a message to a queue's stream and waits for the answer, at most [answerTime]. It publishes again only when
+// nobody was there to hear it.
+func (s *store) put(ctx context.Context, msg *nats.Msg, name string) error {
+	q, err := s.queue(name)
+	if err != nil {
+		return err
+	}
+	limit, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	for {
+		if err := s.prepare(limit, q, false); err != nil {
+			return s.late(ctx, err)
+		}
+		if err := s.connected(limit); err != nil {
+			return s.late(ctx, err)
+		}
+		msg.Subject = q.subject
+		answer, err := s.nc.RequestMsgWithContext(limit, msg)
+		switch {
+		case err == nil:
+			return stored(answer)
+		case errors.Is(err, nats.ErrNoResponders): // the stream is gone, or has no leader at the moment
+			s.lost(q)
+			if err := s.pause(limit, tryPause); err != nil {
+				return s.late(ctx, err)
+			}
+		case errors.Is(err, nats.ErrMaxPayload):
+			return driver.ErrTooLarge
+		case errors.Is(err, nats.ErrConnectionClosed):
+			return driver.ErrClosed
+		default:
+			return fmt.Errorf("%w (%w)", driver.ErrUncertain, err)
+		}
+	}
+}
+
+// late tells the end of the caller's ctx from that of our own patience: nothing has been stored either way.
+func (s *store) late(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var u *unanswered
+	switch {
+	case errors.As(err, &u) && absent(u.last) && !s.seen.Load():
+		return errNoJetStream
+	case errors.As(err, &u) && !errors.Is(u.last, context.DeadlineExceeded):
+		return fmt.Errorf("nothing was stored: JetStream could not serve within %v: %w", answerTime, u.last)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("nothing was stored: no answer from JetStream within %v", answerTime)
+	default:
+		return err
+	}
+}
+
+// Codes of JetStream's errors that nats.go does not name.
+const (
+	codeFull     = 10077 // maximum messages per subject exceeded
+	codeTooLarge = 10054
+
+	codeNotClustered = 10074 // replicas on a single server
+	codeNoPeers      = 10005 // too few servers
+)
+
+// stored reads the answer to a publication.
+func stored(answer *nats.Msg) error {
+	var a struct {
+		Stream string              `json:"stream"`
+		Error  *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(answer.Data, &a); err != nil {
+		return fmt.Errorf("JetStream's answer cannot be read: %w (%w)", driver.ErrUncertain, err)
+	}
+	switch {
+	case a.Error == nil && a.Stream != "":
+		return nil
+	case a.Error == nil:
+		return fmt.Errorf("JetStream's answer names no stream: %w", driver.ErrUncertain)
+	case a.Error.ErrorCode == codeFull:
+		return driver.ErrFull
+	case a.Error.ErrorCode == codeTooLarge:
+		return driver.ErrTooLarge
+	default:
+		return fmt.Errorf("JetStream refused it: %w", a.Error)
+	}
+}
+
+// purge drops the messages of all queues of the prefix.
+func (s *store) purge(ctx context.Context) error {
+	var names []string
+	err := s.ask(ctx, func(ctx context.Context) error {
+		names = names[:0]
+		list := s.js.StreamNames(ctx, jetstream.WithStreamListSubject(s.prefix+".queue.>"))
+		for name := range list.Name() {
+			names = append(names, name)
+		}
+		return list.Err()
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		err := s.ask(ctx, func(ctx context.Context) error {
+			st, err := s.js.Stream(ctx, name)
+			if err == nil {
+				err = st.Purge(ctx)
+			}
+			if errors.Is(err, jetstream.ErrStreamNotFound) {
+				return nil
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("purging stream %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// flush drops all messages, where there are any, and the memberships that this process holds.
+func (s *store) flush(ctx context.Context) error {
+	if err := s.forget(ctx); err != nil {
+		return err
+	}
+	if err := s.purge(ctx); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	return nil
+}
+
+// close ends everything that this process does for queues, within ctx. Messages on their way to it go back.
+func (s *store) close(ctx context.Context) error {
+	s.mu.Lock()
+	if !s.closed {
+		s.closed = true
+		close(s.closing)
+	}
+	s.mu.Unlock()
+	err := s.forget(ctx)
+	done := make(chan struct{})
+	go func() { // ends with the goroutines of pumps, each of which has a time limit; waited for below
+		s.work.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return err
+	case <-ctx.Done():
+		return errors.Join(err, fmt.Errorf("giving back what was on its way from queues: %w", ctx.Err()))
+	}
+}
