@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/tideway-go/tideway/asgi"
-	"github.com/tideway-go/tideway/layers"
 	"go.uber.org/zap"
 )
 
@@ -29,9 +28,16 @@ type AsyncConsumer[S any] struct {
 func (d AsyncConsumer[S]) App() asgi.App {
 	t := newTable("", d.New, d.Messages, nil)
 	t.alias, t.logger = d.Layer, d.Logger
+	newState := t.newState
+	t.newState = func(scope *asgi.Scope) any {
+		if s, ok := sourceKey.Get(scope); ok {
+			s.table = true
+		}
+		return newState(scope)
+	}
 	t.event = func(c *Conn, ev asgi.Event) error {
-		if m, ok := ev.(channelMessage); ok {
-			return c.handleQueued(m.Message)
+		if m, ok := ev.(ChannelMessage); ok {
+			return c.handleQueued(m)
 		}
 		if d.Event == nil {
 			return nil
@@ -40,9 +46,3 @@ func (d AsyncConsumer[S]) App() asgi.App {
 	}
 	return t
 }
-
-// channelMessage is how a worker's message comes to its consumer: as an event of the "channel" protocol.
-type channelMessage struct{ layers.Message }
-
-// EventType is "channel.message".
-func (channelMessage) EventType() string { return "channel.message" }

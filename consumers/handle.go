@@ -74,22 +74,6 @@ func (c *Conn) handleMessage(m layers.Message) {
 	c.result(err)
 }
 
-// handleQueued handles a message that a worker took from a queue. It is the event of the turn, so what it returns ends
-// the consumer's instance, and the worker goes on with a fresh one.
-func (c *Conn) handleQueued(m layers.Message) error {
-	h := c.table.messages[m.Type()]
-	if h == nil {
-		c.dropUnlisted(m)
-		return nil
-	}
-	err := h(c.context(), c, m)
-	if bad, ok := err.(*badPayload); ok {
-		c.drop(m, layers.DropInvalid, bad.error)
-		return nil
-	}
-	return err
-}
-
 func (c *Conn) callMessage(m layers.Message) (err error) {
 	returned := false
 	defer c.guarded(&err, &returned)

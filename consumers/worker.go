@@ -1,11 +1,9 @@
 package consumers
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"strings"
 	"sync"
@@ -17,8 +15,7 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// A Worker runs consumers of named channels: queues that any process can send to. A message goes to one worker, at most
-// once. A handler that fails or panics harms its message alone: the failure is logged and a fresh instance goes on.
+// A Worker runs consumers of named channels: queues that any process can send to.
 //
 //	w := consumers.Worker{
 //		Layer:       layer,
@@ -27,6 +24,23 @@ import (
 //		Concurrency: 4,
 //	}
 //	err := w.Run(ctx)
+//
+// What a channel is decides its layer. A plain queue is served at most once: a message goes to one worker, and one whose
+// handler fails is lost. A queue that the layer's options declare durable ([layers.Durable]) is served at least once: its
+// messages, jobs, are done when their handler has returned nil, or [ErrStop], or an [asgi.CloseError] as it is. After an error
+// or a panic a job is tried again, later and later; after Attempts it is buried in the queue of dead letters
+// ([layers.DeadLetters]), as is, at once, one of a type that is not listed and one whose payload cannot be decoded. When
+// a worker dies, another takes its jobs over. So a handler may run twice for one job, and should do no harm then.
+//
+// On either, what is wrong with one message harms that one alone: a failure is logged, once, and a fresh instance goes on.
+//
+// Dead letters are a durable queue, which a worker may serve: with a repaired handler, say. There is nowhere to bury them;
+// after Attempts a dead letter is tried again every hour, until it is too old.
+//
+// # Apps that are no tables
+//
+// App may be any [asgi.App], with middleware around it. It gets its messages from receive, as [ChannelMessage]. Calling
+// receive again says that the last one is done, and so does returning nil; returning an error says that it has failed.
 //
 // Channels: runworker.
 type Worker struct {
@@ -38,11 +52,37 @@ type Worker struct {
 	Channels []string
 	// Concurrency is how many messages of one channel are handled at once, each by an instance of its own; default 1.
 	Concurrency int
-	// StopTime is how long handlers that run at the end of Run's ctx may go on before their own ctx ends; default 10 s.
+	// Attempts is how often a job is tried before it is buried; default 5. A try that a crash ended counts, and one that
+	// StopTime did. A job that was taken more often, because its workers died of it, is buried without being tried.
+	Attempts int
+	// Backoff is how long after its first, second, ... attempt has failed a job is tried again. Default: 1 s, doubled up to
+	// 1 min, up to half of it less at random.
+	Backoff func(attempt int) time.Duration
+	// StopTime is how long handlers that run at the end of Run's ctx may go on before their own ctx ends; default 10 s. Jobs
+	// of those that it ends are given back.
 	StopTime time.Duration
 	// Logger is for failures, and for the consumers that run. Default: warnings and errors to stderr; zap.NewNop() is
 	// silence.
 	Logger *zap.Logger
+
+	state *workerState // of Health; a pointer, so that a declaration may be copied
+}
+
+const (
+	defaultAttempts = 5
+	defaultStopTime = 10 * time.Second
+)
+
+// A crew is one Run of a Worker.
+type crew struct {
+	layer    *layers.Layer
+	app      asgi.App
+	attempts int
+	backoff  func(attempt int) time.Duration
+	logger   *zap.Logger
+	state    *workerState
+	taking   context.Context // while messages are taken
+	handlers context.Context // of the handlers: ends later
 }
 
 // Run serves until ctx ends, then lets the handlers that run finish, and returns nil. Messages that were not begun stay
@@ -51,11 +91,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err := w.check(); err != nil {
 		return err
 	}
-	if w.Logger == nil {
-		withLogger := *w
-		withLogger.Logger = toStderr()
-		w = &withLogger
-	}
+	state := w.getState()
+	defer state.run()()
 	handlers, cut := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cut(nil)
 	taking, stop := context.WithCancelCause(ctx)
@@ -63,6 +100,17 @@ func (w *Worker) Run(ctx context.Context) error {
 	stopCut := context.AfterFunc(taking, func() { w.cutLater(handlers, cut) })
 	defer stopCut()
 
+	c := &crew{layer: w.Layer, app: w.App, attempts: w.Attempts, backoff: w.Backoff, logger: w.Logger,
+		state: state, taking: taking, handlers: handlers}
+	if c.attempts == 0 {
+		c.attempts = defaultAttempts
+	}
+	if c.backoff == nil {
+		c.backoff = backoff
+	}
+	if c.logger == nil {
+		c.logger = toStderr()
+	}
 	var (
 		instances sync.WaitGroup
 		once      sync.Once
@@ -70,8 +118,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	)
 	for _, channel := range w.Channels {
 		for range max(1, w.Concurrency) {
-			w.start(&instances, channel, func() {
-				if err := w.serve(taking, handlers, channel); err != nil {
+			start(&instances, func() {
+				if err := c.serve(channel); err != nil {
 					once.Do(func() { failure = err; stop(err) })
 				}
 			})
@@ -82,13 +130,12 @@ func (w *Worker) Run(ctx context.Context) error {
 }
 
 // start runs an instance, and another in its place when a handler has ended its goroutine by runtime.Goexit.
-func (w *Worker) start(instances *sync.WaitGroup, channel string, serve func()) {
+func start(instances *sync.WaitGroup, serve func()) {
 	instances.Go(func() {
 		returned := false
 		defer func() {
 			if !returned {
-				w.log(channel, errGoexit)
-				w.start(instances, channel, serve)
+				start(instances, serve)
 			}
 		}()
 		serve()
@@ -107,6 +154,8 @@ func (w *Worker) check() error {
 		return errors.New("consumers: worker: Channels is empty: name the channels to serve")
 	case w.Concurrency < 0:
 		return fmt.Errorf("consumers: worker: Concurrency is %d: give the number of messages of one channel to handle at once", w.Concurrency)
+	case w.Attempts < 0:
+		return fmt.Errorf("consumers: worker: Attempts is %d: give the number of times that a job is tried, 1 for once", w.Attempts)
 	}
 	for _, channel := range w.Channels {
 		if strings.Contains(channel, "!") {
@@ -120,7 +169,7 @@ func (w *Worker) check() error {
 func (w *Worker) cutLater(handlers context.Context, cut context.CancelCauseFunc) {
 	limit := w.StopTime
 	if limit == 0 {
-		limit = 10 * time.Second
+		limit = defaultStopTime
 	}
 	late := time.NewTimer(limit)
 	defer late.Stop()
@@ -131,102 +180,10 @@ func (w *Worker) cutLater(handlers context.Context, cut context.CancelCauseFunc)
 	}
 }
 
-// serve runs one instance of the channel's consumer after the other until taking ends. Only a closed layer is an error.
-func (w *Worker) serve(taking, handlers context.Context, channel string) error {
-	scope := LayerKey.With(asgi.NewScope(asgi.Fields{Type: asgi.Channel, Channel: channel}), w.Layer)
-	scope = asgi.LoggerKey.With(scope, w.Logger)
-	worked := false // an instance has come so far as to ask for a message
-	for failures := 0; ; {
-		source := &source{layer: w.Layer, taking: taking, channel: channel}
-		err := guard(func() error { return w.App.Serve(handlers, scope, source.receive, refuse) })
-		if taking.Err() != nil {
-			w.log(channel, err)
-			return nil
-		}
-		worked = worked || source.asked
-		if cause := source.hopeless(err, worked); cause != nil {
-			return fmt.Errorf("consumers: worker: channel %q: %w", channel, cause)
-		}
-		w.log(channel, cmp.Or(source.err, err))
-		if source.taken > 0 {
-			failures = 0
-			continue
-		}
-		failures++
-		pause(taking, failures)
-	}
-}
-
-// pause waits before the next try at a layer that does not answer: 100 ms, doubled up to 5 s, half of it at random.
-func pause(ctx context.Context, failures int) {
-	limit := min(5*time.Second, 100*time.Millisecond<<min(failures, 6))
-	t := time.NewTimer(limit/2 + rand.N(limit/2))
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-}
-
 // toStderr is the logger of a worker that was given none.
 func toStderr() *zap.Logger {
 	encoder := zapcore.NewConsoleEncoder(zap.NewProductionEncoderConfig())
 	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(os.Stderr), zap.WarnLevel))
-}
-
-func (w *Worker) log(channel string, err error) {
-	if err == nil || errors.Is(err, asgi.ErrClosed) {
-		return
-	}
-	fields := []zap.Field{zap.String("channel", channel), zap.Error(err)}
-	var p *asgi.PanicError
-	if errors.As(err, &p) {
-		fields = append(fields, zap.ByteString("stack", p.Stack))
-	}
-	w.Logger.Error("consumers: worker: a message has failed", fields...)
-}
-
-// A source is what one instance receives: the messages of its channel, until the worker stops.
-type source struct {
-	layer   *layers.Layer
-	taking  context.Context
-	channel string
-	asked   bool
-	taken   int
-	err     error // what ended it
-}
-
-// hopeless returns why another try could not go better: the layer is closed or has no such channel, or the application
-// has never worked. err is what Serve returned; once the application has worked, its errors harm one message alone.
-func (s *source) hopeless(err error, worked bool) error {
-	switch {
-	case errors.Is(s.err, layers.ErrClosed), errors.Is(s.err, errors.ErrUnsupported), errors.Is(s.err, layers.ErrInvalidName):
-		return s.err
-	case worked:
-		return nil
-	case err == nil:
-		return errors.New("the application returned without asking for a message")
-	}
-	return err
-}
-
-func (s *source) receive(ctx context.Context) (asgi.Event, error) {
-	s.asked = true
-	if s.taking.Err() != nil { // AfterFunc would come too late
-		return nil, fmt.Errorf("consumers: worker: %w: it stops", asgi.ErrClosed)
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(s.taking, func() { cancel(asgi.ErrClosed) })()
-	m, err := s.layer.Receive(ctx, s.channel)
-	if err != nil {
-		if ctx.Err() == nil {
-			s.err = err
-		}
-		return nil, fmt.Errorf("consumers: worker: %w: %w", asgi.ErrClosed, err)
-	}
-	s.taken++
-	return channelMessage{m}, nil
 }
 
 // refuse is the send of a worker: there is nobody to send to.

@@ -1,0 +1,185 @@
+package consumers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/layers"
+)
+
+// ChannelMessage is the event by which a [Worker] hands a message to its app. Tables look up what handles it; an app of
+// another kind finds the message here. It is made by workers only: pass on the one that you got.
+type ChannelMessage struct {
+	Message layers.Message
+	// Attempt counts how often the message was handed to a worker, this time included; always 1 on plain queues.
+	Attempt int
+
+	delivery *delivery
+}
+
+// EventType is "channel.message".
+func (ChannelMessage) EventType() string { return "channel.message" }
+
+// serve runs one instance of the channel's consumer after the other until taking ends. Only what makes another try
+// senseless is an error.
+func (c *crew) serve(channel string) error {
+	scope := asgi.LoggerKey.With(LayerKey.With(asgi.NewScope(asgi.Fields{Type: asgi.Channel, Channel: channel}), c.layer), c.logger)
+	lease, durable := c.layer.Durable(channel)
+	worked := false // an instance has come so far as to ask for a message
+	for failures := 0; ; {
+		s := &source{crew: c, channel: channel, durable: durable, lease: lease.Lease}
+		err := s.run(sourceKey.With(scope, s))
+		if c.taking.Err() != nil {
+			s.report(err)
+			return nil
+		}
+		worked = worked || s.asked
+		if cause := s.hopeless(err, worked); cause != nil {
+			return fmt.Errorf("consumers: worker: channel %q: %w", channel, cause)
+		}
+		s.report(err)
+		if s.taken > 0 {
+			failures = 0
+			continue
+		}
+		failures++
+		pause(c.taking, failures)
+	}
+}
+
+// pause waits before the next try at a layer that does not answer: 100 ms, doubled up to 5 s, half of it at random.
+func pause(ctx context.Context, failures int) {
+	limit := min(5*time.Second, 100*time.Millisecond<<min(failures, 6))
+	t := time.NewTimer(limit/2 + rand.N(limit/2))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// A source is what one instance receives: the messages of its channel, until the worker stops.
+type source struct {
+	crew    *crew
+	channel string
+	durable bool
+	lease   time.Duration
+	table   bool // the app is a table, which says what becomes of a message
+	asked   bool
+	taken   int
+	current *delivery // what the instance handles now
+	told    bool      // what ended the instance was the end of a message, and was logged with that
+	err     error     // of the layer; it ended the instance
+}
+
+// sourceKey is how a table finds that it serves a worker.
+var sourceKey = asgi.NewKey[*source]("worker")
+
+// run is the life of one instance.
+func (s *source) run(scope *asgi.Scope) (err error) {
+	returned := false
+	defer func() {
+		if !returned { // a handler has called runtime.Goexit
+			s.settle(errGoexit)
+			s.report(errGoexit)
+		}
+	}()
+	err = guard(func() error { return s.crew.app.Serve(s.crew.handlers, scope, s.receive, refuse) })
+	returned = true
+	s.settle(err)
+	return err
+}
+
+// report logs what ended an instance, unless that was the failure of a message.
+func (s *source) report(err error) {
+	switch {
+	case s.err != nil:
+		s.crew.logger.Error("consumers: worker: the layer does not answer, and will be asked again", trouble(s.channel, s.err)...)
+	case !s.told && err != nil && !errors.Is(err, asgi.ErrClosed):
+		s.crew.log(s.channel, err)
+	}
+}
+
+// settle ends the message that was handled.
+func (s *source) settle(err error) {
+	if d := s.current; d != nil {
+		s.current, s.told = nil, err != nil
+		d.settle(err)
+	}
+}
+
+// hopeless returns why another try could not go better: the layer is closed or has no such channel, or the application
+// has never worked. err is what Serve returned; once the application has worked, its errors harm one message alone.
+func (s *source) hopeless(err error, worked bool) error {
+	switch {
+	case errors.Is(s.err, layers.ErrClosed), errors.Is(s.err, errors.ErrUnsupported), errors.Is(s.err, layers.ErrInvalidName):
+		return s.err
+	case worked:
+		return nil
+	case err == nil:
+		return errors.New("the application returned without asking for a message")
+	}
+	return err
+}
+
+// receive is the instance's [asgi.Receive]. Who asks for another message is done with the last one.
+func (s *source) receive(ctx context.Context) (asgi.Event, error) {
+	s.asked = true
+	s.settle(nil)
+	if s.crew.taking.Err() != nil { // AfterFunc would come too late
+		return nil, fmt.Errorf("consumers: worker: %w: it stops", asgi.ErrClosed)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(s.crew.taking, func() { cancel(asgi.ErrClosed) })()
+	d, err := s.take(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			s.err = err
+			s.crew.state.failing(err)
+		}
+		return nil, fmt.Errorf("consumers: worker: %w: %w", asgi.ErrClosed, err)
+	}
+	s.crew.state.answered()
+	s.taken++
+	s.current = d
+	return ChannelMessage{Message: d.message, Attempt: d.attempt, delivery: d}, nil
+}
+
+// take waits for the next message.
+func (s *source) take(ctx context.Context) (*delivery, error) {
+	defer s.crew.state.asking()()
+	for {
+		d := &delivery{source: s, crew: s.crew, channel: s.channel, attempt: 1}
+		if !s.durable {
+			m, err := s.crew.layer.Receive(ctx, s.channel)
+			if err != nil {
+				return nil, err
+			}
+			d.message = m
+			d.begin(0)
+			return d, nil
+		}
+		job, err := s.crew.layer.Take(ctx, s.channel)
+		if err != nil {
+			return nil, err
+		}
+		d.job, d.message, d.attempt = job, job.Message(), job.Attempt()
+		d.begin(s.lease)
+		switch {
+		case ctx.Err() != nil: // the worker or the instance ends, and nothing has begun
+			d.back()
+			return nil, ctx.Err()
+		case d.attempt > s.crew.attempts && !d.dead():
+			d.bury(errWornOut)
+		default:
+			return d, nil
+		}
+	}
+}
+
+var errWornOut = errors.New("it was taken again and again and never ended: its workers died, or were stopped, while they handled it")
