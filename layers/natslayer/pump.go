@@ -99,7 +99,7 @@ func (s *store) wait(q *queue) (*pump, *waiter, error) {
 	}
 	q.pump = p
 	p.enter(w)
-	s.work.Add(1)
+	s.pumps.Add(1)
 	go p.run() // ends when nobody has waited for a while, or with the store, whose close waits for it
 	return p, w, nil
 }
@@ -176,7 +176,7 @@ func (p *pump) waiting() int {
 func (p *pump) giveBack(msg *nats.Msg) { _ = p.store.nc.Publish(msg.Reply, ackNo) }
 
 func (p *pump) run() {
-	defer p.store.work.Done()
+	defer p.store.pumps.Done()
 	status := p.store.nc.StatusChanged(nats.CONNECTED)
 	defer p.store.nc.RemoveStatusListener(status)
 	timer := time.NewTimer(pumpLinger)

@@ -29,11 +29,13 @@ type store struct {
 	begun   time.Time
 	again   time.Duration  // how often a queue in use is looked for in other streams
 	closing chan struct{}  // closed by close
-	work    sync.WaitGroup // goroutines of pumps and memberships
+	pumps   sync.WaitGroup // goroutines of pumps
+	holds   sync.WaitGroup // goroutines of holders of memberships
 	skew    atomic.Int64   // see skew
 	seen    atomic.Bool    // JetStream has answered before
 
 	mu      sync.Mutex
+	leaving bool // no membership begins any more
 	closed  bool
 	queues  map[string]*queue
 	sweepAt int // how many queues there may be before unused ones are forgotten
@@ -297,7 +299,7 @@ func (s *store) purge(ctx context.Context) error {
 
 // flush drops all messages, where there are any, and the memberships that this process holds.
 func (s *store) flush(ctx context.Context) error {
-	if err := s.forget(ctx); err != nil {
+	if err := s.forget(ctx, false); err != nil {
 		return err
 	}
 	if err := s.purge(ctx); err != nil && !errors.Is(err, errors.ErrUnsupported) {
@@ -306,24 +308,34 @@ func (s *store) flush(ctx context.Context) error {
 	return nil
 }
 
-// close ends everything that this process does for queues, within ctx. Messages on their way to it go back.
+// close ends everything that this process does for queues, within ctx: memberships are handed over, group messages on their
+// way into a queue get there, queue messages on their way to a receiver here go back.
 func (s *store) close(ctx context.Context) error {
+	s.mu.Lock()
+	s.leaving = true
+	s.mu.Unlock()
+	err := s.forget(ctx, true)
+	err = errors.Join(err, within(ctx, &s.holds))
 	s.mu.Lock()
 	if !s.closed {
 		s.closed = true
 		close(s.closing)
 	}
 	s.mu.Unlock()
-	err := s.forget(ctx)
+	return errors.Join(err, within(ctx, &s.pumps))
+}
+
+// within waits for goroutines, each of which has a time limit, until ctx ends.
+func within(ctx context.Context, work *sync.WaitGroup) error {
 	done := make(chan struct{})
-	go func() { // ends with the goroutines of pumps, each of which has a time limit; waited for below
-		s.work.Wait()
+	go func() { // ends with work, at the latest soon after ctx; waited for below
+		work.Wait()
 		close(done)
 	}()
 	select {
 	case <-done:
-		return err
+		return nil
 	case <-ctx.Done():
-		return errors.Join(err, fmt.Errorf("giving back what was on its way from queues: %w", ctx.Err()))
+		return fmt.Errorf("queues: %w", ctx.Err())
 	}
 }
