@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -574,8 +575,11 @@ func TestJobLayerEnds(t *testing.T) {
 
 // TestPlainBesideDurable: what is not declared durable is served at most once by the same worker, and expires.
 func TestPlainBesideDurable(t *testing.T) {
+	var mu sync.Mutex
 	var ran []string
 	app := job(func(_ context.Context, c *consumers.Conn, v note) error {
+		mu.Lock()
+		defer mu.Unlock()
 		ran = append(ran, fmt.Sprint(c.Scope().Channel(), v.N))
 		return errors.New("boom")
 	})
@@ -594,6 +598,7 @@ func TestPlainBesideDurable(t *testing.T) {
 		if h.Failed != 4 || h.Buried != 1 || h.Done != 0 {
 			t.Errorf("health %+v", h)
 		}
+		y.quit()
 		counts := map[string]int{}
 		for _, r := range ran {
 			counts[r]++
@@ -601,7 +606,6 @@ func TestPlainBesideDurable(t *testing.T) {
 		if len(counts) != 2 || counts["jobs1"] != 3 || counts["chores2"] != 1 {
 			t.Errorf("L4, L6, L18 broken: ran %v", counts)
 		}
-		y.quit()
 	})
 }
 

@@ -34,6 +34,7 @@ func (c *crew) serve(channel string) error {
 		s := &source{crew: c, channel: channel, durable: durable, lease: lease.Lease}
 		err := s.run(sourceKey.With(scope, s))
 		if c.taking.Err() != nil {
+			s.err = nil // of a layer that is closed, perhaps: another instance has said so
 			s.report(err)
 			return nil
 		}

@@ -116,6 +116,47 @@ func ExampleLayer_Receive() {
 	// Output: cat.png <nil>
 }
 
+// A durable queue keeps a job until it is done. Code that is no consumer takes jobs by itself; consumers leave that to a
+// consumers.Worker.
+func ExampleLayer_Take() {
+	ctx := context.Background()
+	type picture struct{ File string }
+	const resize layers.Type[picture] = "thumbnails.resize"
+	layer := memlayer.New(&layers.Options{Durables: []layers.Durable{{Queues: "thumbnails"}}})
+
+	if err := layer.Send(ctx, "thumbnails", resize.With(picture{"cat.png"})); err != nil { // layers.ErrChannelFull: slow down
+		fmt.Println(err)
+	}
+	work := func(job *layers.Job) error {
+		defer func() { _ = job.Retry(ctx, 0) }() // does nothing after Done or Bury
+		v, err := resize.Decode(job.Message())
+		if err != nil || job.Attempt() > 2 {
+			return job.Bury(ctx, fmt.Sprint(v.File, " cannot be read"))
+		}
+		return fmt.Errorf("%s: attempt %d has failed", v.File, job.Attempt())
+	}
+	for range 3 {
+		job, err := layer.Take(ctx, "thumbnails")
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(work(job))
+	}
+
+	letter, err := layer.Take(ctx, layers.DeadLetters("thumbnails"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(letter.Queue(), letter.Reason(), letter.Done(ctx))
+	// Output:
+	// cat.png: attempt 1 has failed
+	// cat.png: attempt 2 has failed
+	// <nil>
+	// thumbnails.dead cat.png cannot be read <nil>
+}
+
 // A capacity by pattern: the first that matches the full name counts.
 func ExampleGlob() {
 	layer := memlayer.New(&layers.Options{Capacities: []layers.Capacity{
