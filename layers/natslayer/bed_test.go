@@ -107,7 +107,10 @@ func (b *broker) connect(options ...nats.Option) (*nats.Conn, *cable) {
 	return nc, c
 }
 
-func (b *broker) process(opts *Options) *process {
+func (b *broker) process(opts *Options) *process { return b.processWith(opts, func(*node) {}) }
+
+// processWith makes a process after change has had its way with it.
+func (b *broker) processWith(opts *Options, change func(*node)) *process {
 	b.Helper()
 	nc, c := b.connect()
 	core, logs := observer.New(zapcore.DebugLevel)
@@ -115,6 +118,7 @@ func (b *broker) process(opts *Options) *process {
 	o.Logger = zap.New(core)
 	n := newNode(nc, o)
 	n.owned = true
+	change(n)
 	l, err := start(b.Context(), n)
 	if err != nil {
 		b.Fatal(err)

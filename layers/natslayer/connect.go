@@ -36,6 +36,9 @@ func connect(ctx context.Context, servers string, log *zap.Logger) (*nats.Conn, 
 			return nc, nil
 		}
 		var absent net.Error
+		if bad := (*url.Error)(nil); errors.As(err, &bad) { // which shows the password
+			return nil, fmt.Errorf("natslayer: connect to %s: %w", redact(servers), bad.Err)
+		}
 		if !errors.Is(err, nats.ErrNoServers) && !errors.As(err, &absent) {
 			return nil, fmt.Errorf("natslayer: connect to %s: %w", redact(servers), err)
 		}
@@ -84,7 +87,9 @@ func pause(try int) time.Duration {
 func redact(servers string) string {
 	list := strings.Split(servers, ",")
 	for i, s := range list {
-		s = strings.TrimSpace(s)
+		if s = strings.TrimSpace(s); !strings.Contains(s, "://") {
+			s = "nats://" + s
+		}
 		if u, err := url.Parse(s); err == nil {
 			s = u.Redacted()
 		} else if _, host, ok := strings.Cut(s, "@"); ok {

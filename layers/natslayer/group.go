@@ -21,7 +21,7 @@ type groupTable struct {
 }
 
 // groupSub is one group's subscription. It stays while the group has a member here or somebody is joining, and a while
-// longer (linger.go).
+// longer (lingerTime).
 type groupSub struct {
 	sub     *nats.Subscription
 	joining int // calls of join under way

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// linger is how long a group stays subscribed after its last member here has left: rooms that people enter and leave all
+// lingerTime is how long a group stays subscribed after its last member here has left: rooms that people enter and leave all
 // the time, or reload, are not subscribed anew at every turn.
-const linger = 5 * time.Second
+const lingerTime = 5 * time.Second
 
 // idleTable is the groups that lost their last member here, and when. Whoever ends a membership only writes it down here,
 // which needs no broker.

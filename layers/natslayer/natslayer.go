@@ -51,15 +51,16 @@ func start(ctx context.Context, n *node) (*layers.Layer, error) {
 	return l, nil
 }
 
-// run starts the goroutines. Close ends them and waits.
+// run starts the goroutines. Close ends each and waits for all: the first by a mark, the last by closing what it reads,
+// the others by life.
 func (n *node) run() {
 	n.events = n.nc.StatusChanged()
 	n.running.Add(5)
-	go n.deliver()
-	go n.serve()
-	go n.tidy(linger)
-	go n.countDropped()
-	go n.watch(n.events)
+	go n.deliver()       // ended by Close, which waits
+	go n.serve()         // ended by Close, which waits
+	go n.tidy(n.linger)  // ended by Close, which waits
+	go n.countDropped()  // ended by Close, which waits
+	go n.watch(n.events) // ended by Close, which waits
 }
 
 func (n *node) begin(ctx context.Context) error {

@@ -35,6 +35,7 @@ type node struct {
 	groups   groupTable
 	joins    joinTable
 	idle     idleTable
+	linger   time.Duration
 	overflow overflow
 	link     link
 	unsent   atomic.Int64 // messages published without a connection: the client keeps them
@@ -69,6 +70,7 @@ func newNode(nc *nats.Conn, o Options) *node {
 		subjects: newSubjects(o.Prefix, names.Process()),
 		in:       make(chan *nats.Msg, deliveryBound),
 		requests: make(chan *nats.Msg, requestBound),
+		linger:   lingerTime,
 		stopped:  make(chan struct{}),
 	}
 	n.life, n.end = context.WithCancel(context.Background())

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/tideway-go/tideway/layers"
+	"github.com/tideway-go/tideway/layers/driver"
 )
 
 // Options are the settings of [New] and [Open]. Nil and the zero value are ready. All layers of one deployment should have
@@ -52,6 +53,7 @@ func (o *Options) withDefaults() Options {
 	if o != nil {
 		r = *o
 	}
+	layers.New(struct{ driver.Driver }{}, &r.Options) // panics on what cannot work, before a connection is made
 	if r.Prefix == "" {
 		r.Prefix = DefaultPrefix
 	}
