@@ -17,7 +17,8 @@ import (
 
 // readBuffer is what an idle connection keeps for its next message. Most messages of a chat fit; the rest of a longer one is
 // read past it, into the scratch, so a larger buffer would spare a system call only to clients that send a burst of messages.
-const readBuffer = 256
+// gorilla takes no buffer of ours that has 256 bytes or less.
+const readBuffer = 288
 
 // accept completes the handshake with 101. Its steps are functions of their own, because net/http's goroutine, on which it
 // runs, would need a larger stack for all of them at once.
@@ -68,7 +69,8 @@ func (c *conn) takeOver(w http.ResponseWriter) error {
 // upgrade writes the 101.
 func (c *conn) upgrade(w http.ResponseWriter, r *http.Request, header http.Header) (err error) {
 	c.net.SetWriteDeadline(time.Now().Add(c.srv.opts.WriteTimeout))
-	response := takenOver{w, c, c.srv.responses.get((*transport)(c))}
+	c.in = bufio.NewReaderSize((*transport)(c), readBuffer)
+	response := takenOver{w, c, c.srv.responses.get((*transport)(c), c.in)}
 	defer c.srv.responses.put(response.rw)
 	if c.srv.opts.Compression && acceptsDeflate(r.Header["Sec-Websocket-Extensions"]) {
 		c.deflate = true
@@ -132,7 +134,7 @@ func (c *conn) begin() {
 type takenOver struct {
 	http.ResponseWriter
 	c  *conn
-	rw *bufio.ReadWriter // its writer's buffer serves the 101; its reader is empty and is not read
+	rw *bufio.ReadWriter // its writer's buffer serves the 101
 }
 
 // Hijack implements [http.Hijacker].
@@ -141,8 +143,8 @@ func (t takenOver) Hijack() (net.Conn, *bufio.ReadWriter, error) { return (*tran
 // upgrader and deflateUpgrader write the 101. They decide nothing: all is checked before the application runs. A
 // noBuffers keeps gorilla from giving each connection a write buffer for which it has no use.
 var (
-	upgrader        = websocket.Upgrader{ReadBufferSize: readBuffer, WriteBufferPool: noBuffers{}, CheckOrigin: anyOrigin}
-	deflateUpgrader = websocket.Upgrader{ReadBufferSize: readBuffer, WriteBufferPool: noBuffers{}, CheckOrigin: anyOrigin, EnableCompression: true}
+	upgrader        = websocket.Upgrader{WriteBufferPool: noBuffers{}, CheckOrigin: anyOrigin}
+	deflateUpgrader = websocket.Upgrader{WriteBufferPool: noBuffers{}, CheckOrigin: anyOrigin, EnableCompression: true}
 )
 
 func anyOrigin(*http.Request) bool { return true }
@@ -166,16 +168,18 @@ func deflateHandshake(r *http.Request) *http.Request {
 // responsePool keeps the buffers that 101 responses are written with.
 type responsePool struct{ pool sync.Pool }
 
-func (p *responsePool) get(nc net.Conn) *bufio.ReadWriter {
+func (p *responsePool) get(nc net.Conn, in *bufio.Reader) *bufio.ReadWriter {
 	rw, ok := p.pool.Get().(*bufio.ReadWriter)
 	if !ok {
-		rw = bufio.NewReadWriter(bufio.NewReaderSize(nil, 0), bufio.NewWriterSize(nil, 512))
+		rw = bufio.NewReadWriter(nil, bufio.NewWriterSize(nil, 512))
 	}
+	rw.Reader = in
 	rw.Writer.Reset(nc)
 	return rw
 }
 
 func (p *responsePool) put(rw *bufio.ReadWriter) {
+	rw.Reader = nil
 	rw.Writer.Reset(nil)
 	p.pool.Put(rw)
 }

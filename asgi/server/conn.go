@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -36,6 +37,7 @@ type conn struct {
 
 	// The reader's side: touched by whoever calls Receive, or by the goroutine that took over.
 	early     *bytes.Reader // what net/http had read already
+	in        *bufio.Reader // gorilla reads from it too
 	watch     observer
 	inbox     chan asgi.Event // non-nil once a goroutine has the reader's role
 	connected bool            // the connect event was given

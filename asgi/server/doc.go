@@ -49,5 +49,5 @@
 //
 // Receive reads the socket on the caller's goroutine if its ctx is the connection's own, or one that ends with it. For any
 // other ctx that can end, the first call starts a goroutine that reads from then on. A connection that does nothing is one
-// goroutine and a read buffer of 256 bytes.
+// goroutine and a read buffer of 288 bytes.
 package server

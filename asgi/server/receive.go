@@ -109,6 +109,9 @@ func (p *scratchPool) put(b *[]byte) { p.pool.Put(b) }
 
 // readMessage reads one whole message. The frame's bytes are a copy of the exact size.
 func (c *conn) readMessage() (asgi.Frame, error) {
+	if f, ok, err := c.takeWhole(); ok || err != nil {
+		return f, err
+	}
 	kind, r, err := c.ws.NextReader()
 	if err != nil {
 		return asgi.Frame{}, err
