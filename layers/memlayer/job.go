@@ -80,7 +80,7 @@ func (h *held) Bury(_ context.Context, dead, reason string) error {
 	if !ok {
 		return fmt.Errorf("queue %q is not durable: %w", dead, errors.ErrUnsupported)
 	}
-	return h.ifHeld(func(q *jobQueue) error {
+	err := h.ifHeld(func(q *jobQueue) error {
 		s, now := &h.node.bus.jobs, time.Now()
 		letters := s.get(dead, limits)
 		defer s.dispatch(letters, now)
@@ -90,6 +90,10 @@ func (h *held) Bury(_ context.Context, dead, reason string) error {
 		}
 		return err
 	})
+	if err == nil {
+		h.node.host.Delivered(1)
+	}
+	return err
 }
 
 // ifHeld is change for what only the one who holds the job may do.
