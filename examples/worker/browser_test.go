@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
-	"github.com/tideway-go/tideway/layers"
-	"github.com/tideway-go/tideway/layers/memlayer"
 )
 
 // TestBrowser drives the page in Chromium: what people see, not what the socket carries.
@@ -29,7 +27,7 @@ func TestBrowser(t *testing.T) {
 	large := file("large.png", make([]byte, maxBytes+1))
 
 	t.Run("thumbnails appear", func(t *testing.T) {
-		ann := openTab(t, browser, startServer(t, "127.0.0.1:0").url)
+		ann := openTab(t, browser, listen(t, "127.0.0.1:0", true).url)
 		ann.choose(sea, hills)
 		for name, want := range map[string]string{
 			"sea.jpg":   "48x36 96x72 192x144 320x240",
@@ -46,7 +44,7 @@ func TestBrowser(t *testing.T) {
 	})
 
 	t.Run("a bad picture says why", func(t *testing.T) {
-		ann := openTab(t, browser, startServer(t, "127.0.0.1:0").url)
+		ann := openTab(t, browser, listen(t, "127.0.0.1:0", true).url)
 		ann.choose(diary, large, sea)
 		ann.until("diary.png", `p.querySelector(".state").textContent === "This is no PNG, JPEG or GIF."`)
 		ann.until("large.png", `p.querySelector(".state").textContent === "A picture has at most 900 kB; this one has 901."`)
@@ -57,18 +55,18 @@ func TestBrowser(t *testing.T) {
 	})
 
 	t.Run("what is not finished goes up again", func(t *testing.T) {
-		idle := startServerWithout(t, "127.0.0.1:0") // takes pictures, and nobody works
+		idle := listen(t, "127.0.0.1:0", false) // takes pictures, and nobody works
 		ann := openTab(t, browser, idle.url)
 		ann.choose(sea)
 		ann.until("sea.jpg", `p.querySelector(".state").textContent === "waits for a worker"`)
 		idle.stop()
-		startServer(t, idle.addr)
+		listen(t, idle.addr, true)
 		ann.until("sea.jpg", `p.querySelectorAll("img").length === 4`)
 	})
 
 	t.Run("a name is text", func(t *testing.T) {
 		markup := file(`<img src=x onerror=alert(1)>.png`, pngOf(t, paint(60, 60)))
-		ann := openTab(t, browser, startServer(t, "127.0.0.1:0").url)
+		ann := openTab(t, browser, listen(t, "127.0.0.1:0", true).url)
 		ann.choose(markup)
 		ann.until(filepath.Base(markup), `p.querySelectorAll("img").length === 4`)
 	})
@@ -76,7 +74,7 @@ func TestBrowser(t *testing.T) {
 	t.Run("the page fits a phone", func(t *testing.T) {
 		long := file(strings.Repeat("unbroken", 20)+".png", pngOf(t, paint(900, 200)))
 		ann := openTab(t, browser, "about:blank")
-		ann.do(chromedp.EmulateViewport(375, 667, chromedp.EmulateMobile), chromedp.Navigate(startServer(t, "127.0.0.1:0").url))
+		ann.do(chromedp.EmulateViewport(375, 667, chromedp.EmulateMobile), chromedp.Navigate(listen(t, "127.0.0.1:0", true).url))
 		ann.connected()
 		ann.fits("the empty page")
 		ann.choose(long, diary)
@@ -84,15 +82,3 @@ func TestBrowser(t *testing.T) {
 		ann.fits("a page with pictures")
 	})
 }
-
-// startServer serves site and worker in this process, on a layer of their own.
-func startServer(t *testing.T, addr string) *running {
-	return listen(t, addr, true)
-}
-
-// startServerWithout is startServer without a worker.
-func startServerWithout(t *testing.T, addr string) *running {
-	return listen(t, addr, false)
-}
-
-func newLayer() *layers.Layer { return memlayer.New(&layers.Options{Durables: durables}) }

@@ -16,10 +16,7 @@
 //	go run ./examples/worker -role worker -layer nats://127.0.0.1:4222 -pause 3s
 //
 // Upload a picture, and kill the worker that the page names while it is at it (kill -9, with the number in its name):
-// within a few seconds the other one takes the job over. The site can also bring the NATS server itself. It then prints
-// what to give to workers:
-//
-//	go run ./examples/worker -role site -cluster 127.0.0.1:7001
+// within a few seconds the other one takes the job over.
 //
 // A job is done at least once. A worker that dies in the middle has sent some of the thumbnails, and the next one begins
 // anew: the page keeps one of each size. A picture that cannot be decoded harms nothing else; the page is told, and the job

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/tideway-go/tideway/layers"
+	"github.com/tideway-go/tideway/layers/memlayer"
 )
 
 // running is a site under test.
@@ -18,13 +20,14 @@ type running struct {
 	stop      func() // ends it and waits
 }
 
+// listen runs a site in this process, with a worker or without, on a layer of its own.
 func listen(t *testing.T, addr string, works bool) *running {
 	t.Helper()
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	layer := newLayer()
+	layer := memlayer.New(&layers.Options{Durables: durables})
 	parts := []func(context.Context) error{func(ctx context.Context) error { return serve(ctx, ln, layer) }}
 	if works {
 		parts = append(parts, func(ctx context.Context) error { return work(ctx, layer, 0) })

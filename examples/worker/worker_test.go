@@ -186,6 +186,24 @@ func TestWhoAskedHasGone(t *testing.T) {
 	})
 }
 
+// TestASlowWorkerKeepsItsJob shows that a job is not given to another worker while the first one lives, however long it
+// takes.
+func TestASlowWorkerKeepsItsJob(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := startSite(t, layers.Options{})
+		startWorker(site, time.Minute) // far longer than the lease
+		startWorker(site, time.Minute)
+		ann := site.DialWith("/ws/album/", &asgitest.Options{Timeout: time.Hour})
+		upload(ann, "sea", pngOf(t, paint(400, 400)))
+		begun(t, ann, "sea")
+		for _, size := range sizes {
+			made(t, ann, "sea", size)
+		}
+		<-time.After(time.Hour)
+		ann.ExpectNothing()
+	})
+}
+
 // TestAnotherWorkerTakesOver plays a worker that dies with a job in its hands: nobody ends the job or renews the hold.
 func TestAnotherWorkerTakesOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
