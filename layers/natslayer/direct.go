@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -43,7 +44,24 @@ func (n *node) sendDirect(ctx context.Context, channel string, m *driver.Message
 	if err := n.fits(m); err != nil {
 		return err
 	}
-	return n.request(ctx, subject, m.Data())
+	err := n.request(ctx, subject, m.Data())
+	if errors.Is(err, driver.ErrUncertain) && ctx.Err() == nil && n.gone(ctx, channel) {
+		return driver.ErrNoChannel
+	}
+	return err
+}
+
+// goneTime is how much of answerTime a process that did not answer is given to say that it is there.
+const goneTime = 250 * time.Millisecond
+
+// gone says that the process of a channel that did not answer has ended meanwhile, and the channel with it. In a cluster the
+// news that a process has ended travels, and what is sent to it before the news gets lost on the way without an answer.
+func (n *node) gone(ctx context.Context, channel string) bool {
+	process, _ := driver.Owner(channel)
+	limited, cancel := context.WithTimeout(ctx, goneTime)
+	defer cancel()
+	_, err := n.nc.RequestWithContext(limited, n.subjects.control(process), nil)
+	return errors.Is(err, nats.ErrNoResponders)
 }
 
 // headroom is what a message's subject, reply and headers may take of the server's limit.
@@ -59,7 +77,7 @@ func (n *node) fits(m *driver.Message) error {
 
 // request publishes data once and waits for the answer of the process that listens.
 func (n *node) request(ctx context.Context, subject string, data []byte) error {
-	limited, cancel := context.WithTimeout(ctx, answerTime)
+	limited, cancel := context.WithTimeout(ctx, answerTime-goneTime)
 	defer cancel()
 	if err := n.link.wait(limited); err != nil {
 		return ended(ctx, err)
