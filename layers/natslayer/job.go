@@ -114,7 +114,7 @@ func (j *job) Bury(ctx context.Context, dead, reason string) error {
 		reasonHeader:  {headerText(reason)},
 		queueHeader:   {j.queue.name},
 	}}
-	if err := j.store.put(ctx, letter, dead); err != nil {
+	if err := j.store.putPatiently(ctx, letter, dead); err != nil {
 		return err
 	}
 	if err := j.confirm(ctx, ackTerm); err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -172,12 +173,32 @@ func (s *store) pause(ctx context.Context, d time.Duration) error {
 
 // send stores m in a queue.
 func (s *store) send(ctx context.Context, queue string, m *driver.Message) error {
-	if err := s.put(ctx, &nats.Msg{Data: m.Data()}, queue); err != nil {
+	if err := s.putPatiently(ctx, &nats.Msg{Data: m.Data()}, queue); err != nil {
 		return err
 	}
 	s.host.Delivered(1)
 	return nil
 }
+
+// putPatiently is put that asks again whether a queue is full. Where messages are kept on several servers, the broker confirms
+// that one was taken out a moment before it makes room for the next, and a sender that was told of the first would be
+// refused. Nothing was stored then, so nothing can come twice.
+func (s *store) putPatiently(ctx context.Context, msg *nats.Msg, name string) error {
+	err := s.put(ctx, msg, name)
+	for pause := fullPause; errors.Is(err, driver.ErrFull) && s.opts.Replicas > 1 && pause <= fullMost; pause *= 2 {
+		if s.pause(ctx, pause) != nil {
+			return err
+		}
+		err = s.put(ctx, msg, name)
+	}
+	return err
+}
+
+// The pauses between questions whether a queue is full: 5, 10, 20, 40 and 80 ms.
+const (
+	fullPause = 5 * time.Millisecond
+	fullMost  = 80 * time.Millisecond
+)
 
 // put publishes a message to a queue's stream and waits for the answer, at most [answerTime]. It publishes again only when
 // nobody was there to hear it.
@@ -235,8 +256,9 @@ func (s *store) late(ctx context.Context, err error) error {
 
 // Codes of JetStream's errors that nats.go does not name.
 const (
-	codeFull     = 10077 // maximum messages per subject exceeded
-	codeTooLarge = 10054
+	codeNotStored = 10077 // for several reasons, which only the text tells
+	textFull      = "maximum messages per subject exceeded"
+	codeTooLarge  = 10054
 
 	codeNotClustered = 10074 // replicas on a single server
 	codeNoPeers      = 10005 // too few servers
@@ -256,7 +278,7 @@ func stored(answer *nats.Msg) error {
 		return nil
 	case a.Error == nil:
 		return fmt.Errorf("JetStream's answer names no stream: %w", driver.ErrUncertain)
-	case a.Error.ErrorCode == codeFull:
+	case a.Error.ErrorCode == codeNotStored && strings.Contains(a.Error.Description, textFull):
 		return driver.ErrFull
 	case a.Error.ErrorCode == codeTooLarge:
 		return driver.ErrTooLarge
