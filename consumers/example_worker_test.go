@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os/signal"
 	"syscall"
 
@@ -64,9 +65,10 @@ var Album = consumers.AsyncWebsocketConsumer[album]{
 }.App()
 
 // A worker takes long work off the connections and answers to the channel that asked. It may run in any process that
-// has the same layer.
+// has the same layer. The queue is declared durable, so a job that fails is tried again, and one whose worker dies is
+// another's.
 func ExampleWorker() {
-	layer := memlayer.New(nil)
+	layer := memlayer.New(&layers.Options{Durables: []layers.Durable{{Queues: "thumbnails"}}})
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 
@@ -76,6 +78,11 @@ func ExampleWorker() {
 		Channels:    []string{"thumbnails"},
 		Concurrency: 4,
 	}
+	http.HandleFunc("/readyz", func(rw http.ResponseWriter, _ *http.Request) {
+		if h := w.Health(); !h.Running || h.Err != nil {
+			http.Error(rw, "the worker has no work", http.StatusServiceUnavailable)
+		}
+	})
 	if err := w.Run(ctx); err != nil { // runs until SIGTERM, then finishes what it has begun
 		fmt.Println(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/tideway-go/tideway/consumers"
 	"github.com/tideway-go/tideway/layers"
 	"github.com/tideway-go/tideway/layers/memlayer"
+	"github.com/tideway-go/tideway/testing/asgitest"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -485,6 +486,49 @@ func TestJobNotBegun(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestJobProgress: a handler answers the channel that asked, by its stored name, whichever attempt it is.
+func TestJobProgress(t *testing.T) {
+	type order struct {
+		ReplyTo string `json:"reply_to"`
+	}
+	const ordered layers.Type[order] = "test.order"
+	var attempt atomic.Int32
+	worker := consumers.AsyncConsumer[none]{
+		Messages: []consumers.Handler[none]{consumers.On(ordered, func(_ *none, ctx context.Context, c *consumers.Conn, v order) error {
+			attempt.Add(1)
+			for i := range 3 {
+				if err := c.SendTo(ctx, v.ReplyTo, noted.With(note{Text: fmt.Sprint("attempt ", attempt.Load()), N: i})); err != nil {
+					return err
+				}
+				if i == 1 && attempt.Load() == 1 {
+					return errors.New("boom")
+				}
+			}
+			return nil
+		})},
+	}.App()
+	client := socket{
+		Text: func(_ *none, ctx context.Context, c *consumers.Conn, text string) error {
+			return c.SendTo(ctx, "jobs", ordered.With(order{ReplyTo: c.ChannelName()}))
+		},
+		Forward: consumers.Types(noted),
+	}.App()
+	inYard(t, worker, nil, func(t *testing.T, y *yard) {
+		y.start()
+		site := asgitest.New(t, client).With(&asgitest.Options{Layer: y.bus.Layer()}) // a server in another process
+		ws := site.Dial("/")
+		ws.SendText("begin")
+		ws.ExpectJSON(note{Text: "attempt 1", N: 0})
+		ws.ExpectJSON(note{Text: "attempt 1", N: 1})
+		rest(t.Context(), 10*time.Second)
+		for i := range 3 {
+			ws.ExpectJSON(note{Text: "attempt 2", N: i})
+		}
+		ws.Disconnect()
+		y.quit()
+	})
 }
 
 // TestDeadLetters: another worker serves them, with a repaired handler. What fails there too stays there.

@@ -3,6 +3,7 @@ package layers_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -28,6 +29,13 @@ func (d *ledger) Take(ctx context.Context, _ string) (driver.Job, error) {
 		return nil, d.take
 	}
 	return d, nil
+}
+
+func (d *ledger) Lacks(_ context.Context, f driver.Feature) error {
+	if f == driver.FeatureJobs {
+		return d.lacks
+	}
+	return nil
 }
 
 func (d *ledger) call(name string) error {
@@ -155,6 +163,12 @@ func TestTakeMistakes(t *testing.T) {
 	}
 	if err := able.Require(ctx, layers.Jobs); err != nil {
 		t.Errorf("Require(Jobs): %v", err)
+	}
+	without := &ledger{}
+	without.lacks = fmt.Errorf("the server has no JetStream: %w", errors.ErrUnsupported)
+	err := layers.New(without, nil).Require(ctx, layers.Queues, layers.Jobs)
+	if !errors.Is(err, errors.ErrUnsupported) || err.Error() != "layers: require jobs: the server has no JetStream: unsupported operation" {
+		t.Errorf("Require(Jobs) of a broker without: %v", err)
 	}
 	if err := able.Send(ctx, strings.Repeat("x", 94), note.With(text{})); err != nil {
 		t.Errorf("a name of 94 bytes: %v", err)

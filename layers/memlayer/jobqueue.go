@@ -18,6 +18,7 @@ const jobBytes = 64 << 20
 type jobQueues struct {
 	mu      sync.Mutex // not held while a host is called
 	byName  map[string]*jobQueue
+	stored  uint64   // jobs, ever: the order of those that are due at the same moment
 	dropped []tooOld // to be told of without the lock
 }
 
@@ -45,6 +46,7 @@ type job struct {
 	typ     string
 	data    []byte
 	stored  time.Time
+	number  uint64
 	reason  string
 	attempt int
 	due     time.Time // while delayed: when its hold ends, or when it may be taken again
@@ -226,7 +228,8 @@ func (q *jobQueue) put(j *job, now time.Time, s *jobQueues, n *node) error {
 			return driver.ErrFull
 		}
 	}
-	j.queue, j.at = q, -1
+	s.stored++
+	j.queue, j.number, j.at = q, s.stored, -1
 	q.fresh = append(q.fresh, j)
 	q.bytes += len(j.data)
 	return nil
@@ -319,8 +322,13 @@ func (j *job) tooOld(now time.Time) bool { return now.Sub(j.stored) >= j.queue.l
 // jobHeap orders jobs by the moment at which they are due (container/heap).
 type jobHeap []*job
 
-func (h jobHeap) Len() int           { return len(h) }
-func (h jobHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h jobHeap) Len() int { return len(h) }
+func (h jobHeap) Less(i, j int) bool {
+	if h[i].due.Equal(h[j].due) {
+		return h[i].number < h[j].number
+	}
+	return h[i].due.Before(h[j].due)
+}
 func (h jobHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].at, h[j].at = i, j

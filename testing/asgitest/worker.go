@@ -12,6 +12,14 @@ import (
 //	stop := site.Work(consumers.Worker{Channels: []string{"thumbnails"}})
 //	err := site.Layer().Send(ctx, "thumbnails", resize.With(picture{ID: 7}))
 //
+// A durable queue, whose jobs are tried again when their handler fails, is one that the layer declares:
+//
+//	layer := memlayer.New(&layers.Options{Durables: []layers.Durable{{Queues: "thumbnails"}}})
+//	stop := site.With(&asgitest.Options{Layer: layer}).Work(consumers.Worker{Channels: []string{"thumbnails"}})
+//	letter, err := layer.Take(ctx, layers.DeadLetters("thumbnails")) // after Attempts
+//
+// In a bubble the time between attempts costs nothing; outside of one, set Backoff.
+//
 // stop waits for the worker and returns the error of its Run. An error that stop has not shown fails the test. What a
 // handler returns is no such error: it goes to the Logger, as in production.
 func (s *Site) Work(w consumers.Worker) (stop func() error) {
