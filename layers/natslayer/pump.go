@@ -399,7 +399,7 @@ func (p *pump) finish() {
 	limit := time.NewTimer(answerTime)
 	defer limit.Stop()
 	closed := p.sub.StatusChanged(nats.SubscriptionClosed)
-	if p.sub.Drain() != nil {
+	if !p.store.nc.IsConnected() || p.sub.Drain() != nil { // nothing is on its way
 		_ = p.sub.Unsubscribe()
 	}
 	for open := true; open; {

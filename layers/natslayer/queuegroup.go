@@ -201,7 +201,7 @@ func (h *holder) stop() {
 	h.unsubscribe(subs[1:])
 	h.countDropped(subs[0])
 	closed := subs[0].StatusChanged(nats.SubscriptionClosed)
-	if subs[0].Drain() != nil {
+	if !h.store.nc.IsConnected() || subs[0].Drain() != nil { // nothing is on its way
 		_ = subs[0].Unsubscribe()
 		return
 	}
@@ -227,7 +227,7 @@ func (h *holder) end(handOver bool) {
 		h.mu.Lock()
 		forwards := h.forwards != nil
 		h.mu.Unlock()
-		if handOver && forwards {
+		if handOver && forwards && s.nc.IsConnected() {
 			ctx, cancel := context.WithTimeout(context.Background(), tryTime)
 			_, _ = s.nc.RequestWithContext(ctx, s.holders(h.m), []byte(sayTake)) // nobody, or the look of one finds out
 			cancel()
