@@ -18,8 +18,8 @@
 // answer within 2 s, or before ctx ends, it is layers.ErrUncertain, and never sent again (L14).
 //
 // A group send is one publish; the broker is not waited for. It may still be on its way when another process adds a
-// member, which then gets it. In a cluster, processes on other servers reach a new member as soon as the servers have told
-// each other, usually within milliseconds (L8); processes on the same server do at once.
+// member, which then gets it. Processes on the same server reach a new member at once; on other servers of a cluster within
+// 250 ms (L8), which is what the tests allow: measured were 1 to 2 ms.
 //
 // GroupAdd waits for the broker, at most 2 s. For a channel of another process it asks that process.
 //

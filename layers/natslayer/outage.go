@@ -1,6 +1,7 @@
 package natslayer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,6 +65,13 @@ func (n *node) watch(events <-chan nats.Status) {
 	}
 }
 
+// What channels are told, and callers. The client says why a connection ended to a handler only, which is the
+// application's.
+var (
+	errLost   = errors.New("the connection to NATS is lost")
+	errClosed = errors.New("the connection to NATS is closed")
+)
+
 func (n *node) down(final bool) {
 	if n.life.Err() != nil {
 		return // Close is at work
@@ -72,16 +80,9 @@ func (n *node) down(final bool) {
 	if before != nil && (before.final || !final) {
 		return
 	}
-	cause := n.nc.LastError()
-	switch {
-	case cause == nil && final:
-		cause = nats.ErrConnectionClosed
-	case cause == nil:
-		cause = errors.New("the server has gone")
-	}
-	o := &outage{err: fmt.Errorf("the connection to NATS is lost: %w", cause), since: time.Now(), over: make(chan struct{}), final: final}
+	o := &outage{err: errLost, since: time.Now(), over: make(chan struct{}), final: final}
 	if final {
-		o.err = fmt.Errorf("the connection to NATS is closed: %w", cause)
+		o.err = fmt.Errorf("%w: %w", errClosed, cmp.Or(n.nc.LastError(), nats.ErrConnectionClosed))
 	}
 	n.link.lost.Store(o)
 	if before != nil { // it was down before, and everybody knows
@@ -89,7 +90,7 @@ func (n *node) down(final bool) {
 	} else {
 		n.local.DeliverAll(n.host.Outage(o.err))
 	}
-	n.log.Warn("natslayer: "+o.err.Error(), zap.Bool("final", final))
+	n.log.Warn("natslayer: " + o.err.Error())
 }
 
 // up ends an outage when the broker has taken all subscriptions again.
