@@ -24,6 +24,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -41,14 +42,14 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second interrupt does not wait
 
-	if err := run(ctx, *addr, choice); err != nil {
+	if err := run(ctx, *addr, app(), choice); err != nil {
 		fmt.Fprintln(os.Stderr, "chat:", err)
 		os.Exit(1)
 	}
 }
 
-// run serves until ctx ends, then gives what is on its way 10 s to leave.
-func run(ctx context.Context, addr string, choice *backend.Choice) error {
+// run serves a site until ctx ends, then gives what is on its way 10 s to leave.
+func run(ctx context.Context, addr string, site asgi.App, choice *backend.Choice) error {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
@@ -57,11 +58,25 @@ func run(ctx context.Context, addr string, choice *backend.Choice) error {
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
+	if b.URL != "" {
+		fmt.Println("chat: rooms are shared over", redacted(b.URL))
+	}
 	fmt.Printf("chat: open http://%s/ in two tabs\n", ln.Addr())
-	err = serve(ctx, ln, app(), b.Layer)
+	err = serve(ctx, ln, site, b.Layer)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	return errors.Join(err, b.Close(closing))
+}
+
+// redacted is the URL of a server, or a list of them, for people to read.
+func redacted(list string) string {
+	servers := strings.Split(list, ",")
+	for i, s := range servers {
+		if _, host, ok := strings.Cut(s, "@"); ok {
+			servers[i] = "nats://" + host
+		}
+	}
+	return strings.Join(servers, ",")
 }
 
 // serve runs a site over a layer until ctx ends.

@@ -4,13 +4,19 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"os"
 	"testing"
 
 	"github.com/tideway-go/tideway/layers/memlayer"
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if flags, ok := os.LookupEnv(nodeEnv); ok {
+		os.Exit(node(flags))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func TestServeUntilTheEnd(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
