@@ -86,7 +86,7 @@ func (t *trial) extended(lease time.Duration) error {
 		pause(lease / 3)
 		since = time.Now()
 		if err := j.Extend(t.ctx()); err != nil {
-			return fmt.Errorf("Extend of a job that is extended in time: %w", err)
+			return fmt.Errorf("extending a job in time: %w", err)
 		}
 	}
 	if err := t.nothing("two Leases after a job was taken that was extended"); err != nil {
