@@ -29,18 +29,18 @@ type pump struct {
 	in    chan *nats.Msg
 	wake  chan struct{} // holds a token when somebody has begun to wait
 
-	mu      sync.Mutex
-	waiters list.List // of *waiter, those to whom no message is on its way
-	ended   bool
+	mu       sync.Mutex
+	waiters  list.List // of *waiter, those to whom no message is on its way
+	ended    bool
+	asked    int       // messages that the broker may still send
+	askedTo  time.Time // when the last request ends
+	retry    time.Time // no request before this
+	broken   bool      // stream or consumer may be gone
+	idleFrom time.Time // since when nothing is wanted or expected; zero: something is
 
 	// What follows belongs to the pump's goroutine.
-	asked    int              // messages that the broker may still send
-	askedTo  time.Time        // when the last request ends
-	retry    time.Time        // no request before this
-	broken   bool             // stream or consumer may be gone
-	claims   map[uint64]claim // messages on their way out of the queue
-	claimNo  uint64           // the last key of claims
-	idleFrom time.Time        // since when nothing is wanted or expected; zero: something is
+	claims  map[uint64]claim // messages on their way out of the queue
+	claimNo uint64           // the last key of claims
 }
 
 // waiter is one who waits for a message.
@@ -127,6 +127,10 @@ func (p *pump) enter(w *waiter) bool {
 		return false
 	}
 	w.at = p.waiters.PushBack(w)
+	p.idleFrom = time.Time{}
+	if p.ask(time.Now()) {
+		return true // the pump's goroutine need not know
+	}
 	select {
 	case p.wake <- struct{}{}:
 	default:
@@ -166,12 +170,6 @@ func (p *pump) putBack(w *waiter) {
 	w.at = p.waiters.PushFront(w)
 }
 
-func (p *pump) waiting() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.waiters.Len()
-}
-
 // giveBack lets the broker give a message to somebody else, at once.
 func (p *pump) giveBack(msg *nats.Msg) { _ = p.store.nc.Publish(msg.Reply, ackNo) }
 
@@ -184,7 +182,7 @@ func (p *pump) run() {
 	for {
 		now := time.Now()
 		p.expire(now)
-		p.ask(now)
+		p.request(now)
 		if p.finished(now) {
 			p.finish()
 			return
@@ -198,7 +196,9 @@ func (p *pump) run() {
 			}
 		case <-p.wake:
 		case <-status: // a new connection: the requests may have been lost with the old one
+			p.mu.Lock()
 			p.asked, p.broken = 0, true
+			p.mu.Unlock()
 		case <-timer.C:
 		case <-p.store.closing:
 			p.fail(driver.ErrClosed)
@@ -210,6 +210,8 @@ func (p *pump) run() {
 
 // patience is how long the pump may sleep when nothing arrives.
 func (p *pump) patience(now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	next := now.Add(pullTime)
 	sooner := func(t time.Time) {
 		if t.Before(next) {
@@ -219,7 +221,7 @@ func (p *pump) patience(now time.Time) time.Duration {
 	if p.asked > 0 {
 		sooner(p.askedTo.Add(pullGrace))
 	}
-	if p.retry.After(now) && p.waiting() > 0 {
+	if p.retry.After(now) && p.waiters.Len() > 0 {
 		sooner(p.retry)
 	}
 	for _, c := range p.claims {
@@ -234,9 +236,11 @@ func (p *pump) patience(now time.Time) time.Duration {
 
 // expire gives up what has had no answer for too long.
 func (p *pump) expire(now time.Time) {
+	p.mu.Lock()
 	if p.asked > 0 && now.After(p.askedTo.Add(pullGrace)) {
 		p.asked = 0
 	}
+	p.mu.Unlock()
 	for n, c := range p.claims {
 		if now.After(c.till) {
 			delete(p.claims, n)
@@ -245,14 +249,27 @@ func (p *pump) expire(now time.Time) {
 	}
 }
 
-// ask requests a message for each waiter for whom none has been asked.
-func (p *pump) ask(now time.Time) {
-	want := min(p.waiting(), pullMost) - p.asked
-	if want <= 0 || now.Before(p.retry) {
-		return
+// request asks for what is wanted, after making again what is gone.
+func (p *pump) request(now time.Time) {
+	p.mu.Lock()
+	mend := p.broken && p.waiters.Len() > 0 && !now.Before(p.retry)
+	p.mu.Unlock()
+	if mend {
+		p.mend(now)
 	}
-	if p.broken && !p.mend(now) {
-		return
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ask(now)
+}
+
+// ask requests a message for each waiter for whom none has been asked. It fails when that has to wait. The lock is held.
+func (p *pump) ask(now time.Time) bool {
+	want := min(p.waiters.Len(), pullMost) - p.asked
+	if want <= 0 {
+		return true
+	}
+	if p.broken || now.Before(p.retry) {
+		return false
 	}
 	s := p.store
 	request := append([]byte(`{"batch":`), strconv.Itoa(want)...)
@@ -263,31 +280,35 @@ func (p *pump) ask(now time.Time) {
 	to := jetstream.DefaultAPIPrefix + "CONSUMER.MSG.NEXT." + p.queue.stream + "." + p.queue.token
 	if s.nc.PublishRequest(to, p.inbox+"."+strconv.Itoa(want), request) != nil {
 		p.retry = now.Add(lostTime)
-		return
+		return false
 	}
 	p.asked += want
 	p.askedTo = now.Add(pullTime)
+	return true
 }
 
 // mend makes stream and consumer again where they are gone. One attempt at a time, so that the pump goes on meanwhile.
-func (p *pump) mend(now time.Time) bool {
+func (p *pump) mend(now time.Time) {
 	s := p.store
+	p.mu.Lock()
 	p.retry = now.Add(lostTime)
+	p.mu.Unlock()
 	if !s.nc.IsConnected() {
-		return false
+		return
 	}
 	s.lost(p.queue)
 	ctx, cancel := context.WithTimeout(context.Background(), tryTime)
 	defer cancel()
 	err := s.prepare(ctx, p.queue, true)
-	switch {
-	case err == nil:
-		p.broken, p.retry = false, time.Time{}
-		return true
-	case ctx.Err() == nil && !errors.Is(err, driver.ErrClosed):
-		p.fail(err)
+	if err != nil {
+		if ctx.Err() == nil && !errors.Is(err, driver.ErrClosed) {
+			p.fail(err)
+		}
+		return
 	}
-	return false
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.broken, p.retry = false, time.Time{}
 }
 
 // fail gives an error to everybody who waits.
@@ -315,7 +336,9 @@ const claimMark = 'c'
 
 // arrived takes a message of the queue.
 func (p *pump) arrived(msg *nats.Msg) {
+	p.mu.Lock()
 	p.asked = max(0, p.asked-1)
+	p.mu.Unlock()
 	w := p.first()
 	switch {
 	case w == nil:
@@ -342,7 +365,7 @@ func (p *pump) confirmed(token string, answer *nats.Msg) {
 	}
 	delete(p.claims, n)
 	if answer.Header.Get("Status") != "" { // nobody heard it
-		p.broken = true
+		p.lost()
 		p.unclaimed(c)
 		return
 	}
@@ -369,10 +392,19 @@ func (p *pump) requestEnded(size string, msg *nats.Msg) {
 		return
 	case "404", "408":
 	default:
-		p.broken = true
-		p.retry = time.Now().Add(lostTime / 10)
+		p.lost()
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.asked = max(0, p.asked-open)
+}
+
+// lost says that stream or consumer may be gone.
+func (p *pump) lost() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.broken = true
+	p.retry = time.Now().Add(lostTime / 10)
 }
 
 // finished says that the pump has had nothing to do for long enough. Nobody can enter then.
