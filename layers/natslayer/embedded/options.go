@@ -1,22 +1,22 @@
 package embedded
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
 
-	"github.com/nats-io/nuid"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
 
-// Defaults of [Options].
+// DefaultMaxPayload lets through the 2 MiB that a layer takes by default, and the 4 KiB around them.
+const DefaultMaxPayload = 2<<20 + 4<<10
+
 const (
-	// DefaultMaxPayload lets through the 2 MiB that a layer takes by default, and the 4 KiB around them.
-	DefaultMaxPayload = 2<<20 + 4<<10
-	DefaultMaxMemory  = 256 << 20
-	DefaultMaxDisk    = 4 << 30
+	defaultMaxMemory = 256 << 20
+	defaultMaxDisk   = 4 << 30
 )
 
 // Options are the settings of an embedded server. Nil and the zero value are ready: a server alone, without a port, with
@@ -73,16 +73,16 @@ func (o *Options) withDefaults() (Options, error) {
 		}
 	}
 	if r.MaxMemory == 0 {
-		r.MaxMemory = DefaultMaxMemory
+		r.MaxMemory = defaultMaxMemory
 	}
 	if r.MaxDisk == 0 {
-		r.MaxDisk = DefaultMaxDisk
+		r.MaxDisk = defaultMaxDisk
 	}
 	if r.MaxPayload == 0 {
 		r.MaxPayload = DefaultMaxPayload
 	}
 	if r.Name == "" {
-		r.Name = nuid.Next()
+		r.Name = rand.Text()
 	}
 	if r.Logger == nil {
 		r.Logger = warnings()
