@@ -19,7 +19,7 @@ const (
 )
 
 // run is the life of the connection, on the goroutine of Serve. An idle connection waits in here, so the frames of run,
-// loop and next are kept small.
+// read and next are kept small, and there are no others: the collector looks at each frame in each of its cycles.
 func (c *Conn) run() error {
 	defer c.life.end(nil)
 	if err := c.open(); err != nil {
@@ -31,7 +31,8 @@ func (c *Conn) run() error {
 			_ = c.finish()
 		}
 	}()
-	c.loop()
+	c.read(true)
+	c.standBy()
 	finished = true
 	return c.finish()
 }
@@ -57,45 +58,43 @@ func (c *Conn) open() error {
 
 // next reads one event. With the last one it says how the connection ended; tables of one protocol hear of that from
 // their Disconnect hook, so they get no event then.
-func (c *Conn) next() (asgi.Event, *asgi.DisconnectError) {
+//
+// Middleware may stand between consumer and server, so a panic of receive ends this connection alone.
+func (c *Conn) next() (ev asgi.Event, why *asgi.DisconnectError) {
 	ctx := c.context()
 	if c.table.protocol == asgi.WebSocket {
 		// The server's own ctx lets it read on this goroutine; what ends the connection sends a close, and the
 		// server answers that with the last event.
 		ctx = c.life.base
 	}
-	ev, err := c.receiveEvent(ctx)
+	returned := false
+	defer c.received(&why, &returned)
+	ev, err := c.receive(ctx)
+	returned = true
 	if err != nil {
 		return nil, c.lost(err)
 	}
-	why := ending(ev)
+	why = ending(ev)
 	if why != nil && c.table.protocol != "" {
 		ev = nil
 	}
 	return ev, why
 }
 
-// receiveEvent calls receive. Middleware may stand in between, so a panic ends this connection alone.
-func (c *Conn) receiveEvent(ctx context.Context) (ev asgi.Event, err error) {
-	returned := false
-	defer c.received(&err, &returned)
-	ev, err = c.receive(ctx)
-	returned = true
-	return ev, err
-}
-
 // received, deferred, ends the connection where receive has not returned.
-func (c *Conn) received(err *error, returned *bool) {
+func (c *Conn) received(why **asgi.DisconnectError, returned *bool) {
+	var err error
 	v := recover()
 	switch {
 	case v != nil:
-		*err = &asgi.PanicError{Value: v, Stack: debug.Stack()}
+		err = &asgi.PanicError{Value: v, Stack: debug.Stack()}
 	case *returned:
 		return
 	default:
-		*err = errGoexit
+		err = errGoexit
 	}
-	c.fail(c.errorf("receive", *err))
+	c.fail(c.errorf("receive", err))
+	*why = c.lost(err)
 	if v == nil { // nobody will leave the turn with which Serve's goroutine began
 		c.mu.Lock()
 		defer c.mu.Unlock()

@@ -17,9 +17,9 @@ import (
 // for the turn; then it parks, if it is that of Serve, or ends. A layer message that needs a handler while nobody has
 // the turn is handled by a goroutine started on demand.
 
-// loop is what the goroutine of Serve does until the connection has ended. It begins with the turn and the reading.
-func (c *Conn) loop() {
-	c.read(true)
+// standBy is what the goroutine of Serve does when it has lost the reading, until the connection has ended: it began with the
+// turn and the reading, and may be asked to read again.
+func (c *Conn) standBy() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for !c.ended && !c.failed {

@@ -41,6 +41,7 @@ type conn struct {
 	watch     observer
 	inbox     chan asgi.Event // non-nil once a goroutine has the reader's role
 	connected bool            // the connect event was given
+	answered  bool            // the handshake was
 	delivered bool            // the disconnect event was given
 	readDone  bool            // gorilla can read no more
 
@@ -77,12 +78,21 @@ type conn struct {
 	cut     bool          // the socket is closed
 }
 
-// run serves the connection on a goroutine of its own.
-func (c *conn) run(scope *asgi.Scope) {
-	defer c.srv.leave(c)
-	err := errGoexit
-	defer func() { c.conclude(err) }() // also when the application calls runtime.Goexit, as a test's FailNow does
-	err = c.call(scope)
+// runner serves the connection on a goroutine of its own. An idle connection waits below it, and the collector looks at each
+// frame there in each of its cycles; hence one function that does it all. A panic of the application is an error like another, so
+// no other connection notices.
+func (c *conn) runner(scope *asgi.Scope) func() {
+	return func() {
+		defer c.srv.leave(c)
+		err := errGoexit
+		defer func() { // also when the application calls runtime.Goexit, as a test's FailNow does
+			if v := recover(); v != nil {
+				err = &asgi.PanicError{Value: v, Stack: debug.Stack()}
+			}
+			c.conclude(err)
+		}()
+		err = c.srv.app.Serve(c.ctx, scope, c.receiver(), c.send)
+	}
 }
 
 var errGoexit = errors.New("the application ended its goroutine: return from Serve instead")
@@ -275,14 +285,4 @@ func (c *conn) logFailure(err error) {
 		return
 	}
 	c.srv.log.Error("websocket: application failed", failure(c.path, err)...)
-}
-
-// call runs the application. A panic is an error like another, so no other connection notices.
-func (c *conn) call(scope *asgi.Scope) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &asgi.PanicError{Value: v, Stack: debug.Stack()}
-		}
-	}()
-	return c.srv.app.Serve(c.ctx, scope, c.receive, c.send)
 }

@@ -14,26 +14,35 @@ import (
 	"github.com/tideway-go/tideway/asgi"
 )
 
-// receive is the connection's asgi.Receive. With the connection's own ctx it reads on the caller's goroutine. gorilla's
+// receiver is the connection's asgi.Receive. With the connection's own ctx it reads on the caller's goroutine. gorilla's
 // read errors are final, so a read cannot be given up: before it obeys another ctx, a goroutine takes the reader's role, and
 // keeps it.
-func (c *conn) receive(ctx context.Context) (asgi.Event, error) {
-	if !c.connected {
-		c.connected = true
-		return asgi.WebSocketConnect{}, nil
-	}
-	if c.delivered {
-		return nil, asgi.ErrClosed
-	}
-	if err := c.awaitDecision(ctx); err != nil {
-		return nil, err
-	}
-	if c.inbox == nil {
-		if ctx == c.ctx || ctx.Done() == nil || ctx.Done() == c.ctx.Done() {
-			ev, last := c.next()
-			c.delivered = last
-			return ev, nil
+func (c *conn) receiver() asgi.Receive {
+	return func(ctx context.Context) (asgi.Event, error) {
+		switch {
+		case !c.connected:
+			c.connected = true
+			return asgi.WebSocketConnect{}, nil
+		case c.delivered:
+			return nil, asgi.ErrClosed
+		case !c.answered:
+			if err := c.awaitDecision(ctx); err != nil {
+				return nil, err
+			}
+			c.answered = true
 		}
+		if c.inbox != nil || ctx != c.ctx && ctx.Done() != nil && ctx.Done() != c.ctx.Done() {
+			return c.receiveRead(ctx)
+		}
+		ev, last := c.next()
+		c.delivered = last
+		return ev, nil
+	}
+}
+
+// receiveRead receives what the goroutine reads that has the reader's role.
+func (c *conn) receiveRead(ctx context.Context) (asgi.Event, error) {
+	if c.inbox == nil {
 		c.inbox = make(chan asgi.Event)
 		c.srv.helpers.Go(c.readAll)
 	}
@@ -71,7 +80,11 @@ func (c *conn) next() (ev asgi.Event, last bool) {
 		return disconnectEvent(*end), true
 	}
 	for {
-		frame, err := c.readMessage()
+		_, err := c.in.Peek(2) // here and not in a function of its own: this is where an idle connection waits
+		var frame asgi.Frame
+		if err == nil {
+			frame, err = c.readMessage()
+		}
 		if err != nil {
 			c.readFailed(err)
 			return disconnectEvent(*c.end.Load()), true
@@ -107,9 +120,9 @@ func (p *scratchPool) get() *[]byte {
 
 func (p *scratchPool) put(b *[]byte) { p.pool.Put(b) }
 
-// readMessage reads one whole message. The frame's bytes are a copy of the exact size.
+// readMessage reads one whole message, whose beginning is in the buffer. The frame's bytes are a copy of the exact size.
 func (c *conn) readMessage() (asgi.Frame, error) {
-	if f, ok, err := c.takeWhole(); ok || err != nil {
+	if f, ok, err := c.takeWhole(); ok {
 		return f, err
 	}
 	kind, r, err := c.ws.NextReader()

@@ -96,7 +96,7 @@ func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request, keep func(
 		http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
 		return
 	}
-	go c.run(s.websocketScope(r, values)) // conns counts it; Shutdown waits
+	go c.runner(s.websocketScope(r, values))() // conns counts it; Shutdown waits
 	c.negotiate(w, r)
 }
 

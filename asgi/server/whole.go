@@ -11,11 +11,8 @@ import (
 // here out of the buffer that gorilla reads from, between two of gorilla's messages. Whatever else comes is gorilla's: control
 // frames, fragments, compressed messages, those that the buffer does not hold yet, and every violation.
 
-// takeWhole waits for the beginning of a frame, and takes it if it is a whole message. An error is that of the socket.
+// takeWhole takes the next frame, whose beginning is in the buffer, if it is a whole message. Then an error is that of its text.
 func (c *conn) takeWhole() (f asgi.Frame, ok bool, err error) {
-	if _, err := c.in.Peek(2); err != nil {
-		return f, false, err
-	}
 	buffered, _ := c.in.Peek(c.in.Buffered())
 	w, ok := wholeMessage(buffered)
 	if limit := c.srv.opts.MaxMessage; !ok || limit > 0 && len(w.masked) > limit {
@@ -25,7 +22,7 @@ func (c *conn) takeWhole() (f asgi.Frame, ok bool, err error) {
 	unmask(f.Data, w.masked, w.key)
 	c.in.Discard(w.size)
 	if !f.Binary && !utf8.Valid(f.Data) {
-		return f, false, errNotText
+		return f, true, errNotText
 	}
 	return f, true, nil
 }
