@@ -44,9 +44,10 @@ func Open(ctx context.Context, url string, opts *Options) (*layers.Layer, error)
 func start(ctx context.Context, n *node) (*layers.Layer, error) {
 	l := layers.New(n, &n.opts.Options)
 	n.run()
+	server := n.nc.ConnectedUrlRedacted()
 	if err := n.begin(ctx); err != nil {
 		_ = l.Close(ctx) // it has sent nothing
-		return nil, fmt.Errorf("natslayer: start on %s: %w", n.nc.ConnectedUrlRedacted(), err)
+		return nil, fmt.Errorf("natslayer: start on %s: %w", server, err)
 	}
 	return l, nil
 }
