@@ -110,6 +110,8 @@ func (d *delivery) settle(err error) {
 	case d.outcome == handled:
 		d.done()
 		d.source.told = false // err is of something else
+	case d.hold.isLost(): // nobody wants to hear of it
+		d.over(func(h *WorkerHealth) { h.Failed++ })
 	case d.outcome == unusable:
 		d.bury(d.bad)
 	case d.outcome == unsaid && d.source.table: // the instance had ended
@@ -161,7 +163,7 @@ func (d *delivery) failed(err error) {
 		d.crew.log(d.channel, err)
 		d.over(func(*WorkerHealth) {})
 	case d.attempt < d.crew.attempts:
-		d.again(err, d.crew.backoff(d.attempt))
+		d.again(err, d.crew.wait(d.attempt))
 	case d.dead():
 		d.again(err, deadPause)
 	default:
@@ -189,7 +191,7 @@ func (d *delivery) bury(why error) {
 		return
 	}
 	if err := d.tell(func(ctx context.Context) error { return d.job.Bury(ctx, why.Error()) }); err != nil {
-		d.again(errors.Join(why, err), d.crew.backoff(d.attempt))
+		d.again(errors.Join(why, err), d.crew.wait(d.attempt))
 		return
 	}
 	d.crew.logger.Error("consumers: worker: a job is buried",
@@ -247,6 +249,15 @@ func trouble(channel string, err error) []zap.Field {
 // log tells of a failure that no job is tried again for.
 func (c *crew) log(channel string, err error) {
 	c.logger.Error("consumers: worker: a message has failed", trouble(channel, err)...)
+}
+
+// wait asks the author's function, or the default where that panics.
+func (c *crew) wait(attempt int) (after time.Duration) {
+	if err := guard(func() error { after = c.backoff(attempt); return nil }); err != nil {
+		c.logger.Error("consumers: worker: Backoff has failed", trouble("", err)...)
+		return backoff(attempt)
+	}
+	return after
 }
 
 // backoff is how long after an attempt a job is tried again: 1 s, doubled up to 1 min, half of it at random.

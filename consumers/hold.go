@@ -19,6 +19,7 @@ type hold struct {
 	mu      sync.Mutex
 	timer   *time.Timer
 	over    bool
+	lost    bool
 	warned  bool
 	running sync.WaitGroup // the timer's call, from the moment that it is set
 }
@@ -45,19 +46,37 @@ func (h *hold) extend() {
 	if h.over {
 		return
 	}
+	d := h.delivery
+	switch {
+	case err == nil:
+		d.crew.state.answered()
+	case errors.Is(err, layers.ErrNotHeld):
+		h.over, h.lost = true, true
+		d.crew.logger.Warn("consumers: worker: a job was lost to another worker: its handler's ctx ends", d.fields(err)...)
+		d.source.cut(errLost)
+		return
+	default:
+		d.crew.state.failing(err)
+		if !h.warned {
+			h.warned = true
+			d.crew.logger.Warn("consumers: worker: the hold of a job could not be extended: it may be handled twice", d.fields(err)...)
+		}
+	}
 	h.running.Add(1)
 	h.timer.Reset(h.every)
-	if err == nil {
-		h.delivery.crew.state.answered()
-		return
+}
+
+// errLost is the cause with which the ctx of a handler ends whose job another worker has.
+var errLost = errors.New("consumers: worker: the hold of the job has run out, and another worker has it")
+
+// isLost reports whether another worker has the job.
+func (h *hold) isLost() bool {
+	if h == nil {
+		return false
 	}
-	if !errors.Is(err, layers.ErrNotHeld) {
-		h.delivery.crew.state.failing(err)
-	}
-	if !h.warned {
-		h.warned = true
-		h.delivery.crew.logger.Warn("consumers: worker: the hold of a job could not be extended: it may be handled twice", h.delivery.fields(err)...)
-	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lost
 }
 
 // stop ends the extensions, and waits for one that runs.
@@ -66,8 +85,7 @@ func (h *hold) stop() {
 		return
 	}
 	h.mu.Lock()
-	h.over = true
-	if h.timer.Stop() {
+	if h.over = true; h.timer.Stop() {
 		h.running.Done()
 	}
 	h.mu.Unlock()

@@ -338,6 +338,89 @@ func TestJobTakenOver(t *testing.T) {
 	})
 }
 
+// TestJobLost: the ctx of a handler ends when another worker has its job, and the worker goes on with the next.
+func TestJobLost(t *testing.T) {
+	var causes []error
+	app := job(func(ctx context.Context, _ *consumers.Conn, v note) error {
+		if v.N == 1 {
+			rest(ctx, time.Hour)
+			causes = append(causes, context.Cause(ctx))
+			return ctx.Err()
+		}
+		return nil
+	})
+	inYard(t, app, nil, func(t *testing.T, y *yard) {
+		y.start()
+		y.send(noted.With(note{N: 1}))
+		synctest.Wait()
+		y.bus.Cut(y.layer, errors.New("unplugged"))
+		other := y.bus.Layer()
+		j, err := other.Take(t.Context(), "jobs")
+		if err != nil || j.Attempt() != 2 {
+			t.Fatalf("L18 broken: the other took attempt %d, %v", j.Attempt(), err)
+		}
+		if len(causes) > 0 {
+			t.Error("the handler's ctx ended before the worker could know")
+		}
+		y.bus.Mend(y.layer)
+		begun := time.Now()
+		y.send(noted.With(note{N: 2}))
+		if h := y.settled(1); h.Done != 1 || h.Failed != 1 || time.Since(begun) > lease/3+time.Second {
+			t.Errorf("health %+v after %v", h, time.Since(begun))
+		}
+		if len(causes) != 1 || causes[0] == nil || !strings.Contains(causes[0].Error(), "another worker has it") {
+			t.Errorf("the handler's ctx ended with %v", causes)
+		}
+		if !strings.Contains(y.log(), "was lost to another worker") {
+			t.Errorf("the log:\n%s", y.log())
+		}
+		if err := j.Done(t.Context()); err != nil {
+			t.Error(err)
+		}
+		y.quit()
+	})
+}
+
+// TestBackoffPanics: what is wrong with Backoff harms nobody.
+func TestBackoffPanics(t *testing.T) {
+	var tries atomic.Int32
+	app := job(func(context.Context, *consumers.Conn, note) error {
+		if tries.Add(1) == 1 {
+			return errors.New("boom")
+		}
+		return nil
+	})
+	inYard(t, app, func(w *consumers.Worker) { w.Backoff = func(int) time.Duration { panic("no idea") } }, func(t *testing.T, y *yard) {
+		y.start()
+		y.send(noted.With(note{N: 1}))
+		if h := y.settled(1); h.Done != 1 || h.Failed != 1 {
+			t.Errorf("health %+v", h)
+		}
+		y.quit()
+		if !strings.Contains(y.log(), "no idea") {
+			t.Errorf("the log:\n%s", y.log())
+		}
+	})
+}
+
+// TestGoexitAtOnce: an app that ends its goroutine before it asks for a message neither spins nor keeps Run.
+func TestGoexitAtOnce(t *testing.T) {
+	var tries atomic.Int32
+	app := asgi.AppFunc(func(context.Context, *asgi.Scope, asgi.Receive, asgi.Send) error {
+		tries.Add(1)
+		runtime.Goexit()
+		return nil
+	})
+	inYard(t, app, nil, func(t *testing.T, y *yard) {
+		y.start()
+		rest(t.Context(), time.Minute)
+		y.quit()
+		if n := tries.Load(); n < 10 || n > 1000 {
+			t.Errorf("%d tries in a minute", n)
+		}
+	})
+}
+
 // TestJobStop: what was begun is finished, or given back when StopTime has passed; what was not begun stays.
 func TestJobStop(t *testing.T) {
 	for _, c := range []struct {

@@ -30,7 +30,7 @@ func (c *crew) serve(channel string) error {
 	scope := asgi.LoggerKey.With(LayerKey.With(asgi.NewScope(asgi.Fields{Type: asgi.Channel, Channel: channel}), c.layer), c.logger)
 	lease, durable := c.layer.Durable(channel)
 	worked := false // an instance has come so far as to ask for a message
-	for failures := 0; ; {
+	for failures := 0; c.taking.Err() == nil; {
 		s := &source{crew: c, channel: channel, durable: durable, lease: lease.Lease}
 		err := s.run(sourceKey.With(scope, s))
 		if c.taking.Err() != nil {
@@ -50,6 +50,7 @@ func (c *crew) serve(channel string) error {
 		failures++
 		pause(c.taking, failures)
 	}
+	return nil
 }
 
 // pause waits before the next try at a layer that does not answer: 100 ms, doubled up to 5 s, half of it at random.
@@ -72,9 +73,10 @@ type source struct {
 	table   bool // the app is a table, which says what becomes of a message
 	asked   bool
 	taken   int
-	current *delivery // what the instance handles now
-	told    bool      // what ended the instance was the end of a message, and was logged with that
-	err     error     // of the layer; it ended the instance
+	current *delivery               // what the instance handles now
+	cut     context.CancelCauseFunc // ends the ctx of its handlers
+	told    bool                    // what ended the instance was the end of a message, and was logged with that
+	err     error                   // of the layer; it ended the instance
 }
 
 // sourceKey is how a table finds that it serves a worker.
@@ -87,9 +89,15 @@ func (s *source) run(scope *asgi.Scope) (err error) {
 		if !returned { // a handler has called runtime.Goexit
 			s.settle(errGoexit)
 			s.report(errGoexit)
+			if s.taken == 0 { // the next one would do the same
+				pause(s.crew.taking, 1)
+			}
 		}
 	}()
-	err = guard(func() error { return s.crew.app.Serve(s.crew.handlers, scope, s.receive, refuse) })
+	ctx, cut := context.WithCancelCause(s.crew.handlers)
+	defer cut(nil)
+	s.cut = cut
+	err = guard(func() error { return s.crew.app.Serve(ctx, scope, s.receive, refuse) })
 	returned = true
 	s.settle(err)
 	return err
