@@ -68,7 +68,6 @@ func (c *conn) takeOver(w http.ResponseWriter) error {
 
 // upgrade writes the 101.
 func (c *conn) upgrade(w http.ResponseWriter, r *http.Request, header http.Header) (err error) {
-	c.net.SetWriteDeadline(time.Now().Add(c.srv.opts.WriteTimeout))
 	c.in = bufio.NewReaderSize((*transport)(c), readBuffer)
 	response := takenOver{w, c, c.srv.responses.get((*transport)(c), c.in)}
 	defer c.srv.responses.put(response.rw)
@@ -82,6 +81,20 @@ func (c *conn) upgrade(w http.ResponseWriter, r *http.Request, header http.Heade
 		c.net.SetDeadline(time.Time{})
 	}
 	return err
+}
+
+// writeResponse writes the 101. A socket takes that at once, mostly, and a deadline would cost more than the write.
+func (c *conn) writeResponse(p []byte) (n int, err error) {
+	if c.raw != nil {
+		w := c.srv.writers.get()
+		defer c.srv.writers.put(w)
+		if n, err = w.write(c.raw, p); err != nil || n == len(p) {
+			return n, err
+		}
+	}
+	c.net.SetWriteDeadline(time.Now().Add(c.srv.opts.WriteTimeout)) // upgrade lifts it
+	k, err := c.net.Write(p[n:])
+	return n + k, err
 }
 
 // checkAccept finds what the application got wrong.

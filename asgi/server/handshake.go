@@ -266,11 +266,13 @@ func (s *Server) checkRequest(r *http.Request) (status int, problem string) {
 }
 
 func validKey(values []string) bool {
-	if len(values) != 1 {
+	const size = 16
+	var key [size + 2]byte // the decoder wants room for what the padding stands for
+	if len(values) != 1 || len(values[0]) != base64.StdEncoding.EncodedLen(size) {
 		return false
 	}
-	key, err := base64.StdEncoding.DecodeString(values[0])
-	return err == nil && len(key) == 16
+	n, err := base64.StdEncoding.Decode(key[:], []byte(values[0]))
+	return err == nil && n == size
 }
 
 // reject answers a request that checkRequest refused.

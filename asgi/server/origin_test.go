@@ -31,6 +31,8 @@ func TestOrigins(t *testing.T) {
 		{"bad port", nil, "a.example", []string{"http://a.example:x"}, false},
 		{"with a path", nil, "a.example", []string{"http://a.example/"}, false},
 		{"with a user", nil, "a.example", []string{"http://a.example@b.example"}, false},
+		{"a path in both", nil, "a.example/x", []string{"http://a.example/x"}, false},
+		{"no host in both", nil, "", []string{"http://"}, false},
 		{"no scheme", nil, "a.example", []string{"a.example"}, false},
 		{"listed host", []string{"b.example"}, "a.example", []string{"http://b.example:99"}, true},
 		{"listed host and port", []string{"b.example:99"}, "a.example", []string{"http://b.example:99"}, true},

@@ -288,7 +288,7 @@ func (t *transport) Read(p []byte) (int, error) {
 func (t *transport) Write(p []byte) (int, error) {
 	c := (*conn)(t)
 	if !c.open {
-		return c.net.Write(p)
+		return c.writeResponse(p)
 	}
 	c.control(p)
 	return len(p), nil

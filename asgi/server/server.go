@@ -151,7 +151,11 @@ func (s *Server) websocketScope(r *http.Request, values context.Context) *asgi.S
 	f := asgi.FieldsOf(r)
 	f.Context = values
 	f.Type, f.Method = asgi.WebSocket, ""
-	f.Scheme = map[string]string{"http": "ws", "https": "wss"}[f.Scheme]
+	if f.Scheme == "https" {
+		f.Scheme = "wss"
+	} else {
+		f.Scheme = "ws"
+	}
 	f.Subprotocols = subprotocols(r.Header)
 	f.Extensions = websocketExtensions
 	f.State = s.state
