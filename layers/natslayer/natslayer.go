@@ -28,7 +28,7 @@ func New(ctx context.Context, nc *nats.Conn, opts *Options) (*layers.Layer, erro
 // "nats://user:password@10.0.0.1:4222,nats://10.0.0.2:4222". What a URL cannot say, certificates and such, needs New.
 //
 // While no server answers, Open tries again until ctx ends, for 10 s if it has no deadline. Later the connection is
-// made again by itself, for ever, after waits of 50 ms to 3 s. It notices a server that fell silent after 15 s.
+// made again by itself, for ever, after waits of 25 ms to 3 s. It notices a server that fell silent after 15 s.
 func Open(ctx context.Context, url string, opts *Options) (*layers.Layer, error) {
 	o := opts.withDefaults()
 	nc, err := connect(ctx, url, o.Logger)
