@@ -52,9 +52,31 @@
 // # Queues
 //
 // Channels without "!" are kept by JetStream; without it they are errors.ErrUnsupported, which layers.Layer.Require finds
-// out at start, and everything else works. There is one stream for all queues of equal capacity and expiry.
-// Options.Storage and Options.Replicas say how streams are made; one that exists with another configuration is an error
-// that names both values.
+// out at start, and everything else works. Streams and consumers are made at the first use, and made again when they have
+// gone, as after a restart of a broker that kept them in memory; a Receive waits through that.
+//
+// A Send waits at most 2 s for the broker's word: stored, full, or layers.ErrUncertain when none came; it is not sent twice.
+// A message is taken out of a queue before Receive returns it, so it is received at most once (L11). One that was on its way to
+// a process that died or lost its connection is lost, and counted where that can be (layers.DropFailed). Age counts from the
+// moment of storing, by the broker's clock; a difference to this process's is allowed for.
+//
+// A durable queue (layers.Durable) gives a job to another worker when its lease has run out, and keeps it in files
+// unless Options.Storage says otherwise. Its two bounds are Capacity and MaxAge. A Take that is cancelled in the very moment when
+// a job arrives gives it back at once, and that counts as one of the job's attempts.
+//
+// There is one stream for all queues of equal capacity and expiry, and one for all durable queues of equal capacity and
+// age. Options.Storage and Options.Replicas say how streams are made; one that exists with another configuration is an
+// error that names both values. So is a queue to which processes give different capacities or expiries, as far as it has
+// messages or receivers: who comes second is told at its first use, a sender that was there before within 10 s. To change such
+// options, let the queues run empty, or delete the stream.
+//
+// A queue that is a member of a group is held by the processes that added it. One of them subscribes to the group and puts what
+// comes into the queue, in its order; at most 1,024 messages wait for that, more are dropped and counted as full. The others
+// stand by and look every second. One that closes hands over, and nothing is lost; when one dies, what is sent until another
+// takes its place, about a second after the broker has noticed, does not reach the queue. GroupDiscard, from any process, ends
+// it for all of them; so does Flush.
+//
+// What differs from the promises: 2 MiB are not the bound of a queue, as they are of a mailbox (L5).
 //
 // # Wire format
 //
@@ -75,7 +97,9 @@
 //	PREFIX.control.PROCESS         request: a change of a membership
 //	PREFIX.flush                   request without payload: all processes drop memberships and unread messages, and each
 //	                               answers
-//	PREFIX.queue.SHAPE.QUEUE       published to the streams of queues; SHAPE tells capacity and expiry
+//	PREFIX.queue.SHAPE.QUEUE       request: a message for a queue; JetStream answers
+//	PREFIX.holder.GROUP.QUEUE      request: to the processes that hold a queue's membership in a group
+//	PREFIX.forwarder.GROUP.QUEUE   request: to the one of them that forwards
 //
 // A request without a reply subject is obeyed and not answered. When nobody listens the broker itself answers, with status
 // 503: there is no such process any more. Otherwise the answer to a request is text:
@@ -91,6 +115,22 @@
 //	join chat.lobby specific.PROCESS!ID
 //	leave chat.lobby specific.PROCESS!ID
 //
-// Names are as they are here, not escaped. Who may publish below PREFIX may do all this: accounts and permissions of the
+// Names are as they are here, not escaped.
+//
+// SHAPE is CAPACITY-EXPIRY, and for durable queues durable-CAPACITY-AGE; the times are written as Go does, as one token.
+// By default it is 100-1m0s, and durable-10000-168h0m0s. The stream of a shape is PREFIX-queue-SHAPE: retention by work
+// queue, discard new, discard new per subject, at most CAPACITY messages per subject. It is there when a process has used
+// a queue of that shape. JetStream's answer to a request names the stream, or is error 10077, "maximum messages per subject
+// exceeded", when the queue is full. Whoever receives shares the stream's one durable consumer of the queue, which is
+// named QUEUE, with explicit acknowledgement; its AckWait is the lease of a durable queue, and 1 s more than the expiry of
+// another. Of a queue that is not durable, a message may be handled only when its acknowledgement was confirmed.
+// Retry is a -NAK with a delay, Extend is +WPI. A dead letter has the headers Tideway-Reason and Tideway-Queue, the queue
+// that it comes from; headers of other messages are ignored.
+//
+// Requests to holders are text. "leave" to PREFIX.holder ends the membership in all that hear it; it is ended when nobody
+// answers any more. "take" lets them forward. "look" to PREFIX.forwarder is answered by who forwards, "here PROCESS" ends
+// the forwarding of all whose process is greater. A forwarder subscribes to the group in the broker's queue group QUEUE.
+//
+// Who may publish below PREFIX may do all this: accounts and permissions of the
 // broker are what keeps others out. The process itself needs PREFIX.> and _INBOX.>, and for queues $JS.API.>.
 package natslayer

@@ -178,6 +178,26 @@ func TestQueueReceiveSurvivesOutage(t *testing.T) {
 	}
 }
 
+// Without a connection a send waits a while, since most outages are short, and later fails at once. Nothing is stored.
+func TestQueueSendWithoutLink(t *testing.T) {
+	b := newBroker(t)
+	p, q := b.process(nil), b.process(nil)
+	p.send("jobs", "one")
+	p.cable.cut()
+	eventually(t, func() bool { return !p.n.nc.IsConnected() }, "the connection is lost")
+	err := p.Send(t.Context(), "jobs", note.With(text{"two"}))
+	wantWords(t, err, "nothing was stored", "no connection")
+	for range 1000 { // it would take half an hour
+		if err := p.Send(t.Context(), "jobs", note.With(text{"three"})); err == nil || errors.Is(err, layers.ErrUncertain) {
+			t.Fatalf("a send without a connection: %v", err)
+		}
+	}
+	p.cable.mend()
+	eventually(t, func() bool { return p.n.nc.IsConnected() }, "the connection is back")
+	p.send("jobs", "four")
+	q.want("jobs", "one", "four")
+}
+
 // waitFor begins a Receive; its result comes in the channel.
 func waitFor(p *process, queue string) <-chan string {
 	got := make(chan string, 1)

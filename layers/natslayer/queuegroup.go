@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -117,8 +119,8 @@ func (s *store) holder(m membership, q *queue) (h *holder, begun bool, err error
 	}
 	s.members[m] = h
 	s.holds.Add(2)
-	go h.keep()    // both end with the membership, which close ends, and close waits for them
-	go h.forward() //
+	go h.keep()    // ends with the membership, which close ends; close waits for it
+	go h.forward() // ends so too
 	return h, true, nil
 }
 
@@ -380,10 +382,21 @@ func (s *store) unheard(ctx context.Context, err error) error {
 // forget ends what this process holds, within ctx.
 func (s *store) forget(ctx context.Context, handOver bool) error {
 	s.mu.Lock()
-	var ends sync.WaitGroup
-	for _, h := range s.members {
-		ends.Go(func() { h.end(handOver) }) // has a time limit; waited for below
-	}
+	all := slices.Collect(maps.Values(s.members))
 	s.mu.Unlock()
-	return within(ctx, &ends)
+	done := make(chan struct{})
+	go func() { // ends with the memberships, each of which has a time limit; waited for below
+		defer close(done)
+		var ends sync.WaitGroup
+		for _, h := range all {
+			ends.Go(func() { h.end(handOver) })
+		}
+		ends.Wait()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

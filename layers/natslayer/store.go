@@ -34,6 +34,7 @@ type store struct {
 	holds   sync.WaitGroup // goroutines of holders of memberships
 	skew    atomic.Int64   // see skew
 	seen    atomic.Bool    // JetStream has answered before
+	outage  atomic.Int64   // when somebody first found the connection lost, nanoseconds since 1970; 0: it is up
 
 	mu      sync.Mutex
 	leaving bool // no membership begins any more
@@ -136,6 +137,31 @@ func (s *store) passing(err error) bool {
 	return errors.As(err, &api) && api.Code == 503
 }
 
+// linked is connected for those who have no time: it waits during the first two seconds of an outage, and fails at once later.
+func (s *store) linked(ctx context.Context) error {
+	if s.nc.IsConnected() {
+		s.outage.Store(0)
+		return nil
+	}
+	s.outage.CompareAndSwap(0, time.Now().UnixNano())
+	left := answerTime - time.Since(time.Unix(0, s.outage.Load()))
+	if left <= 0 {
+		return errNoLink
+	}
+	limit, cancel := context.WithTimeout(ctx, left)
+	defer cancel()
+	err := s.connected(limit)
+	switch {
+	case err == nil:
+		s.outage.Store(0)
+	case limit.Err() != nil && ctx.Err() == nil:
+		return errNoLink
+	}
+	return err
+}
+
+var errNoLink = errors.New("nothing was stored: there is no connection to NATS")
+
 // connected waits until there is a connection.
 func (s *store) connected(ctx context.Context) error {
 	if s.nc.IsConnected() {
@@ -210,10 +236,10 @@ func (s *store) put(ctx context.Context, msg *nats.Msg, name string) error {
 	limit, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	for {
-		if err := s.prepare(limit, q, false); err != nil {
+		if err := s.linked(limit); err != nil {
 			return s.late(ctx, err)
 		}
-		if err := s.connected(limit); err != nil {
+		if err := s.prepare(limit, q, false); err != nil {
 			return s.late(ctx, err)
 		}
 		msg.Subject = q.subject

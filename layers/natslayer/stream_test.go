@@ -120,7 +120,10 @@ func TestStreamDiffers(t *testing.T) {
 		t.Errorf("a stream differs from itself: %v", err)
 	}
 	for what, change := range map[string]func(*jetstream.StreamConfig){
-		"storage File":         func(c *jetstream.StreamConfig) { c.Storage = jetstream.FileStorage; want.Storage = jetstream.MemoryStorage },
+		"storage File": func(c *jetstream.StreamConfig) {
+			c.Storage = jetstream.FileStorage
+			want.Storage = jetstream.MemoryStorage
+		},
 		"replicas 3":           func(c *jetstream.StreamConfig) { c.Replicas = 3 },
 		"capacity 11":          func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 11 },
 		"expiry 1m0s":          func(c *jetstream.StreamConfig) { c.MaxAge = time.Minute },
@@ -155,4 +158,33 @@ func TestSkew(t *testing.T) {
 			t.Errorf("skew of a broker at %v: %v, want %v", c.broker, got, c.want)
 		}
 	}
+}
+
+// TestWireFormatOfQueues sends to a queue and receives from one with a client that knows the page and nothing else.
+func TestWireFormatOfQueues(t *testing.T) {
+	b := newBroker(t)
+	p := b.process(&Options{Options: layers.Options{Capacity: 2}})
+	client, _ := b.connect()
+	p.send("a.b", "first")
+	request := func(subject string, payload []byte) string {
+		t.Helper()
+		reply, err := client.Request(subject, payload, patience)
+		p.must(err)
+		return string(reply.Data)
+	}
+	if got := request("tideway.queue.2-1m0s.a~b", hello); !strings.Contains(got, `"stream":"tideway-queue-2-1m0s"`) {
+		t.Errorf("the answer to a message for a queue: %s", got)
+	}
+	if got := request("tideway.queue.2-1m0s.a~b", hello); !strings.Contains(got, "10077") || !strings.Contains(got, "maximum messages per subject exceeded") {
+		t.Errorf("the answer to a message for a full queue: %s", got)
+	}
+	p.want("a.b", "first", "hello")
+	p.send("a.b", "second")
+	m, err := client.Request("$JS.API.CONSUMER.MSG.NEXT.tideway-queue-2-1m0s.a~b", nil, patience)
+	p.must(err)
+	if !strings.Contains(string(m.Data), "second") {
+		t.Errorf("a plain client received %q", m.Data)
+	}
+	request(m.Reply, []byte("+ACK"))
+	p.empty(p, "a.b")
 }
