@@ -103,8 +103,8 @@ func (d *delivery) begin(lease time.Duration) {
 	}
 }
 
-// settle ends the message. err is what Serve returned, nil if it goes on.
-func (d *delivery) settle(err error) {
+// settle ends the message. If over, Serve has returned err; else the instance asks for the next one.
+func (d *delivery) settle(err error, over bool) {
 	_, chosen := err.(asgi.CloseError)
 	switch {
 	case d.outcome == handled:
@@ -114,7 +114,7 @@ func (d *delivery) settle(err error) {
 		d.over(func(h *WorkerHealth) { h.Failed++ })
 	case d.outcome == unusable:
 		d.bury(d.bad)
-	case d.outcome == unsaid && d.source.table: // the instance had ended
+	case over && d.outcome == unsaid && d.source.table && (err == nil || chosen): // it had ended before the message came
 		d.back()
 	case chosen:
 		d.done()

@@ -614,6 +614,89 @@ func TestJobProgress(t *testing.T) {
 	})
 }
 
+// TestJobBehindOwnMessage: a job that has to wait for the handler of a message to the instance itself is not done before it
+// was handled.
+func TestJobBehindOwnMessage(t *testing.T) {
+	var handled []int
+	app := consumers.AsyncConsumer[none]{Messages: []consumers.Handler[none]{
+		consumers.On(noted, func(_ *none, ctx context.Context, c *consumers.Conn, v note) error {
+			if handled = append(handled, v.N); v.N == 1 {
+				return c.SendTo(ctx, c.ChannelName(), ticked.With(note{}))
+			}
+			return nil
+		}),
+		consumers.On(ticked, func(_ *none, ctx context.Context, _ *consumers.Conn, _ note) error {
+			rest(ctx, 10*time.Second)
+			return nil
+		}),
+	}}.App()
+	inYard(t, app, nil, func(t *testing.T, y *yard) {
+		y.start()
+		y.send(noted.With(note{N: 1}))
+		rest(t.Context(), time.Second) // the message to itself is being handled
+		y.send(noted.With(note{N: 2}))
+		y.send(noted.With(note{N: 3}))
+		rest(t.Context(), time.Second)
+		if h := y.worker.Health(); h.Done != 1 || h.Busy != 1 || len(handled) != 1 {
+			t.Errorf("L18 broken: %+v, and %v were handled", h, handled)
+		}
+		y.settled(3)
+		y.quit()
+		if fmt.Sprint(handled) != "[1 2 3]" {
+			t.Errorf("%v were handled", handled)
+		}
+	})
+}
+
+// TestJobMiddleware: what middleware keeps from a table, and what it makes of a message.
+func TestJobMiddleware(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		wrap   func(asgi.Receive) asgi.Receive
+		health consumers.WorkerHealth
+		log    string
+	}{
+		{"it leaves a message out", func(receive asgi.Receive) asgi.Receive {
+			return func(ctx context.Context) (asgi.Event, error) {
+				for {
+					ev, err := receive(ctx)
+					if m, ok := ev.(consumers.ChannelMessage); !ok || m.Message.Type() != ticked.String() {
+						return ev, err
+					}
+				}
+			}
+		}, consumers.WorkerHealth{Running: true, Done: 2}, ""},
+		{"it panics", func(receive asgi.Receive) asgi.Receive {
+			return func(ctx context.Context) (asgi.Event, error) {
+				ev, err := receive(ctx)
+				if m, ok := ev.(consumers.ChannelMessage); ok && m.Message.Type() == ticked.String() {
+					panic("boom")
+				}
+				return ev, err
+			}
+		}, consumers.WorkerHealth{Running: true, Done: 1, Failed: 3, Buried: 1}, "boom"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			table := job(func(context.Context, *consumers.Conn, note) error { return nil })
+			app := asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+				return table.Serve(ctx, scope, c.wrap(receive), send)
+			})
+			inYard(t, app, nil, func(t *testing.T, y *yard) {
+				y.start()
+				y.send(ticked.With(note{}))
+				y.send(noted.With(note{N: 1}))
+				if h := y.settled(2); h != c.health {
+					t.Errorf("health %+v, want %+v", h, c.health)
+				}
+				y.quit()
+				if n := y.logs.Len(); n != int(c.health.Failed) || !strings.Contains(y.log(), c.log) {
+					t.Errorf("%d lines, want %d with %q:\n%s", n, c.health.Failed, c.log, y.log())
+				}
+			})
+		})
+	}
+}
+
 // TestDeadLetters: another worker serves them, with a repaired handler. What fails there too stays there.
 func TestDeadLetters(t *testing.T) {
 	app := job(func(context.Context, *consumers.Conn, note) error { return errors.New("boom") })

@@ -87,7 +87,7 @@ func (s *source) run(scope *asgi.Scope) (err error) {
 	returned := false
 	defer func() {
 		if !returned { // a handler has called runtime.Goexit
-			s.settle(errGoexit)
+			s.settle(errGoexit, true)
 			s.report(errGoexit)
 			if s.taken == 0 { // the next one would do the same
 				pause(s.crew.taking, 1)
@@ -99,7 +99,7 @@ func (s *source) run(scope *asgi.Scope) (err error) {
 	s.cut = cut
 	err = guard(func() error { return s.crew.app.Serve(ctx, scope, s.receive, refuse) })
 	returned = true
-	s.settle(err)
+	s.settle(err, true)
 	return err
 }
 
@@ -113,11 +113,11 @@ func (s *source) report(err error) {
 	}
 }
 
-// settle ends the message that was handled.
-func (s *source) settle(err error) {
+// settle ends the message that was handled. over says that the instance has ended, with err.
+func (s *source) settle(err error, over bool) {
 	if d := s.current; d != nil {
 		s.current, s.told = nil, err != nil
-		d.settle(err)
+		d.settle(err, over)
 	}
 }
 
@@ -138,7 +138,7 @@ func (s *source) hopeless(err error, worked bool) error {
 // receive is the instance's [asgi.Receive]. Who asks for another message is done with the last one.
 func (s *source) receive(ctx context.Context) (asgi.Event, error) {
 	s.asked = true
-	s.settle(nil)
+	s.settle(nil, false)
 	if s.crew.taking.Err() != nil { // AfterFunc would come too late
 		return nil, fmt.Errorf("consumers: worker: %w: it stops", asgi.ErrClosed)
 	}

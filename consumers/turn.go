@@ -72,7 +72,7 @@ func (c *Conn) enter(ev asgi.Event, held, last bool) bool {
 			c.busy, c.opening = true, false
 			c.begin(ev.EventType(), !last)
 			return true
-		case c.long && c.mail.roomForEvent(size):
+		case c.long && c.scope.Type() != asgi.Channel && c.mail.roomForEvent(size): // to read on would end a worker's job
 			c.box().pushEvent(ev)
 			return false
 		}
