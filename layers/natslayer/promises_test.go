@@ -1,6 +1,11 @@
 package natslayer_test
 
 import (
+	"bytes"
+	"flag"
+	"os"
+	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,18 +14,52 @@ import (
 
 // TestEmbedded keeps the promises on a server inside the process, a new one for each check.
 func TestEmbedded(t *testing.T) {
-	layertest.Run(t, harness(embeddedBroker, 0))
+	alone(t, func(t *testing.T) { layertest.Run(t, harness(embeddedBroker, 0)) })
 }
 
 // TestExternal keeps the promises on a nats-server in a process of its own.
 func TestExternal(t *testing.T) {
-	layertest.Run(t, harness(startExternal(t), 0))
+	alone(t, func(t *testing.T) { layertest.Run(t, harness(startExternal(t), 0)) })
 }
 
 // TestCluster keeps the promises on three nodes that all hold JetStream, each layer on another.
 func TestCluster(t *testing.T) {
-	layertest.Run(t, harness(startCluster(t), interestDelay))
+	alone(t, func(t *testing.T) { layertest.Run(t, harness(startCluster(t), interestDelay)) })
 }
 
 // interestDelay is what the package comment states for clusters.
 const interestDelay = 250 * time.Millisecond
+
+// alone runs f in a process of its own, beside others: the suite mostly waits for the clock, but counts goroutines, so two
+// of them cannot share a process. What -run says of subtests holds there.
+func alone(t *testing.T, f func(*testing.T)) {
+	t.Helper()
+	const inside = "NATSLAYER_TEST_ALONE"
+	if os.Getenv(inside) == t.Name() {
+		f(t)
+		return
+	}
+	t.Parallel()
+	run := "^" + t.Name() + "$"
+	if _, subtests, ok := strings.Cut(flag.Lookup("test.run").Value.String(), "/"); ok {
+		run += "/" + subtests
+	}
+	args := []string{"-test.run=" + run, "-test.parallel=" + flag.Lookup("test.parallel").Value.String()}
+	if end, ok := t.Deadline(); ok {
+		args = append(args, "-test.timeout="+time.Until(end.Add(-time.Second)).String())
+	}
+	if testing.Verbose() {
+		args = append(args, "-test.v")
+	}
+	var out bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
+	cmd.Env = append(os.Environ(), inside+"="+t.Name())
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	if err != nil || testing.Verbose() {
+		t.Logf("%s", out.Bytes())
+	}
+	if err != nil {
+		t.Errorf("%s: %v", cmd, err)
+	}
+}
