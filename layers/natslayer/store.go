@@ -269,6 +269,8 @@ func (s *store) late(ctx context.Context, err error) error {
 	}
 	var u *unanswered
 	switch {
+	case errors.Is(err, context.DeadlineExceeded) && !s.nc.IsConnected():
+		return errNoLink
 	case errors.As(err, &u) && absent(u.last) && !s.seen.Load():
 		return errNoJetStream
 	case errors.As(err, &u) && !errors.Is(u.last, context.DeadlineExceeded):
