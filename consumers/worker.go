@@ -86,7 +86,8 @@ type crew struct {
 }
 
 // Run serves until ctx ends, then lets the handlers that run finish, and returns nil. Messages that were not begun stay
-// in their channel. An error means that the worker could not go on: it is misconfigured, or the layer was closed.
+// in their channel. Where handlers heed their ctx that takes no longer than StopTime, and 10 s for each answer that the
+// layer owes. An error means that the worker could not go on: it is misconfigured, or the layer was closed.
 func (w *Worker) Run(ctx context.Context) error {
 	if err := w.check(); err != nil {
 		return err

@@ -55,6 +55,12 @@
 //     when the worker dies, after the time that Retry names, never after Done. A job outlives Expiry, up to its
 //     MaxAge; Bury moves it to the dead letters, at no moment in neither.
 //
+// # Durable queues
+//
+// What Options.Durables name is kept until it is done ([Durable]): senders send as ever, and consumers.Worker runs a
+// handler for each job, again where it failed or died, and buries it at last ([DeadLetters]). [Layer.Take] is for
+// other code. Not every backend has them: ask [Layer.Require] for [Jobs] at start.
+//
 // # Payloads
 //
 // The keys and values of a payload are those that encoding/json shows of it: json tags with their options, embedded
