@@ -24,7 +24,7 @@ func (n *node) Close(ctx context.Context) error {
 	err = errors.Join(err, n.sendBuffered(ctx))
 	n.end()
 	n.nc.RemoveStatusListener(n.events)
-	n.in <- endMark // the delivery goroutine still reads
+	n.in <- theEnd // the delivery goroutine still reads
 	n.running.Wait()
 	if n.owned {
 		n.nc.Close()

@@ -14,18 +14,13 @@ import (
 const deliveryBound = 65_536
 
 // deliver is the one goroutine that hands messages to channels, so that what one sender sent arrives in its order,
-// direct or by group. It ends at the mark that Close puts in.
+// direct or by group. It ends with theEnd, which Close puts in.
 func (n *node) deliver() {
 	defer n.running.Done()
 	defer close(n.stopped)
-	for {
-		m := <-n.in
-		if m.Sub == nil {
-			if m == endMark {
-				return
-			}
-			n.joinNow(m)
-			continue
+	for m := range n.in {
+		if m == theEnd {
+			return
 		}
 		n.dispatch(m)
 		if len(n.in) >= cap(n.in)-1 { // the client, which never waits, may have found it full
@@ -34,8 +29,8 @@ func (n *node) deliver() {
 	}
 }
 
-// endMark is a message that nobody sent: the last one.
-var endMark = &nats.Msg{}
+// theEnd is a message that nobody sent: the last one.
+var theEnd = &nats.Msg{}
 
 func (n *node) dispatch(m *nats.Msg) {
 	switch {
@@ -43,6 +38,8 @@ func (n *node) dispatch(m *nats.Msg) {
 		n.deliverGroup(m)
 	case strings.HasPrefix(m.Subject, n.subjects.channels):
 		n.deliverDirect(m)
+	case m.Subject == n.subjects.marks():
+		n.meet(m.Data)
 	case m.Subject == n.subjects.flush():
 		n.flushHere(m)
 	}

@@ -115,7 +115,7 @@ func answered(text []byte) error {
 
 // ended returns ctx's error if it has one: what went wrong then is of no interest.
 func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
 	return err

@@ -95,6 +95,7 @@
 //	PREFIX.group.GROUP             publish: a message for each member
 //	PREFIX.channel.PROCESS.ID      request: a message for the channel specific.PROCESS!ID
 //	PREFIX.control.PROCESS         request: a change of a membership
+//	PREFIX.mark.PROCESS            what a process sends to itself, to know what has arrived before
 //	PREFIX.flush                   request without payload: all processes drop memberships and unread messages, and each
 //	                               answers
 //	PREFIX.queue.SHAPE.QUEUE       request: a message for a queue; JetStream answers

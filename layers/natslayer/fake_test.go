@@ -20,7 +20,7 @@ import (
 	"github.com/tideway-go/tideway/layers"
 )
 
-// A fake is a NATS server as bad as a test needs it. It takes subscriptions and messages, and delivers nothing.
+// A fake is a NATS server as bad as a test needs it. It delivers what a connection publishes to that connection alone.
 type fake struct {
 	testing.TB
 	ln net.Listener
@@ -28,7 +28,7 @@ type fake struct {
 	mu      sync.Mutex
 	info    string                      // more fields of the greeting
 	refuses func(subject string) string // an error for a subscription
-	mute    bool                        // answers no pings
+	mute    bool                        // answers nothing
 	conns   []net.Conn
 }
 
@@ -86,6 +86,12 @@ func (f *fake) say(line string) {
 	}
 }
 
+func (f *fake) silent() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mute
+}
+
 // answer is what the server says to a line.
 func (f *fake) answer(verb string, words []string) string {
 	f.mu.Lock()
@@ -109,22 +115,31 @@ func (f *fake) serve(conn net.Conn) {
 	if _, err := io.WriteString(conn, greeting); err != nil {
 		return
 	}
+	subs := map[string]string{}
 	for r := bufio.NewReader(conn); ; {
 		line, err := r.ReadString('\n')
 		words := strings.Fields(line)
 		if err != nil || len(words) == 0 {
 			return
 		}
-		if words[0] == "PUB" {
+		answer := f.answer(words[0], words[1:])
+		switch words[0] {
+		case "SUB":
+			subs[words[1]] = words[2]
+		case "PUB":
 			n, err := strconv.Atoi(words[len(words)-1])
 			if err != nil {
 				return
 			}
-			if _, err := r.Discard(n + 2); err != nil {
+			payload := make([]byte, n+2)
+			if _, err := io.ReadFull(r, payload); err != nil {
 				return
 			}
+			if sid := subs[words[1]]; sid != "" && !f.silent() {
+				answer = fmt.Sprintf("MSG %s %s %d\r\n%s", words[1], sid, n, payload)
+			}
 		}
-		if _, err := io.WriteString(conn, f.answer(words[0], words[1:])); err != nil {
+		if _, err := io.WriteString(conn, answer); err != nil {
 			return
 		}
 	}

@@ -2,7 +2,6 @@ package natslayer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
@@ -40,10 +39,11 @@ func (n *node) join(ctx context.Context, group, channel string) error {
 		return err
 	}
 	defer n.release(group)
-	if err := n.settle(limited); err != nil {
+	err := n.pass(limited, &mark{group: group, channel: channel})
+	if err == errNoBroker {
 		return ended(ctx, err)
 	}
-	return n.joins.join(ctx, n, group, channel)
+	return err
 }
 
 // leave ends an own channel's membership.
@@ -90,85 +90,4 @@ func (n *node) release(group string) {
 	}
 }
 
-// settle returns when the broker has done all that this process asked of it before, and what it passed on before that
-// is in the delivery channel. During an outage it waits for the connection. ctx has a deadline.
-func (n *node) settle(ctx context.Context) error {
-	for {
-		switch err := n.nc.FlushWithContext(ctx); {
-		case err == nil:
-			return nil
-		case ctx.Err() != nil:
-			return errNoBroker
-		case n.nc.IsClosed() || !errors.Is(err, nats.ErrConnectionClosed):
-			return err
-		}
-		// The connection was lost meanwhile; the next flush waits until it is back.
-	}
-}
-
 var errNoBroker = fmt.Errorf("no answer from the broker for %v", answerTime)
-
-// joinTable is the marks that are on their way through the delivery channel.
-type joinTable struct {
-	mu     sync.Mutex
-	byMark map[*nats.Msg]*joining
-}
-
-// joining is one membership that begins when its mark is met.
-type joining struct {
-	mark           nats.Msg
-	group, channel string
-	done           chan error
-}
-
-func (t *joinTable) join(ctx context.Context, n *node, group, channel string) error {
-	j := &joining{group: group, channel: channel, done: make(chan error, 1)}
-	t.add(j)
-	select {
-	case n.in <- &j.mark:
-	case <-ctx.Done():
-		t.take(&j.mark)
-		return ctx.Err()
-	case <-n.stopped:
-		t.take(&j.mark)
-		return driver.ErrClosed
-	}
-	err := driver.ErrClosed
-	select {
-	case err := <-j.done:
-		return err
-	case <-ctx.Done():
-		err = ctx.Err()
-	case <-n.stopped:
-	}
-	if t.take(&j.mark) != nil { // nobody will join it now
-		return err
-	}
-	return <-j.done
-}
-
-func (t *joinTable) add(j *joining) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.byMark == nil {
-		t.byMark = make(map[*nats.Msg]*joining)
-	}
-	t.byMark[&j.mark] = j
-}
-
-// take returns whose mark it is, once.
-func (t *joinTable) take(mark *nats.Msg) *joining {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	j := t.byMark[mark]
-	delete(t.byMark, mark)
-	return j
-}
-
-// joinNow runs on the delivery goroutine.
-func (n *node) joinNow(mark *nats.Msg) {
-	if j := n.joins.take(mark); j != nil {
-		_, err := n.local.Join(j.group, j.channel)
-		j.done <- err
-	}
-}

@@ -32,7 +32,7 @@ func TestLinger(t *testing.T) {
 	p.want(c, "still here")
 	p.must(p.EndChannel(t.Context(), c))
 	eventually(t, func() bool { return p.subscribed() == 0 }, "a group whose last channel has ended is unsubscribed")
-	eventually(t, func() bool { return p.n.nc.NumSubscriptions() == 3 }, "%d subscriptions are left; want those of channels, flush and control", p.n.nc.NumSubscriptions())
+	eventually(t, func() bool { return p.n.nc.NumSubscriptions() == 4 }, "%d subscriptions are left; want those of channels, marks, flush and control", p.n.nc.NumSubscriptions())
 }
 
 // A storm of joins and leaves does not thrash: the broker sees one subscription.
@@ -144,9 +144,9 @@ func TestJoinEnds(t *testing.T) {
 	joined := make(chan error, 1)
 	go func() { joined <- p.GroupAdd(ctx, "room", channel) }() // ends with ctx; waited for below
 	eventually(t, func() bool {
-		p.n.joins.mu.Lock()
-		defer p.n.joins.mu.Unlock()
-		return len(p.n.joins.byMark) == 1
+		p.n.marks.mu.Lock()
+		defer p.n.marks.mu.Unlock()
+		return len(p.n.marks.all) == 1
 	}, "the join waits for its turn")
 	cancel()
 	if err := <-joined; err != context.Canceled {
@@ -156,7 +156,7 @@ func TestJoinEnds(t *testing.T) {
 	p.groupSend("room", "too late")
 	p.empty(p, channel)
 	eventually(t, func() bool { return p.subscribed() == 0 }, "the group is not subscribed any more")
-	if len(p.n.joins.byMark) != 0 {
+	if len(p.n.marks.all) != 0 {
 		t.Error("a mark is left behind")
 	}
 }

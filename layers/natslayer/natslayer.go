@@ -52,7 +52,7 @@ func start(ctx context.Context, n *node) (*layers.Layer, error) {
 	return l, nil
 }
 
-// run starts the goroutines. Close ends each and waits for all: the first by a mark, the last by closing what it reads,
+// run starts the goroutines. Close ends each and waits for all: the first by theEnd, the last by closing what it reads,
 // the others by life.
 func (n *node) run() {
 	n.events = n.nc.StatusChanged()
@@ -70,7 +70,7 @@ func (n *node) begin(ctx context.Context) error {
 	if err := n.subscribe(); err != nil {
 		return err
 	}
-	if err := n.settle(limited); err != nil {
+	if err := n.nc.FlushWithContext(limited); err != nil { // whatever the server has against it has come
 		return ended(ctx, err)
 	}
 	if !n.nc.HeadersSupported() {
@@ -79,7 +79,7 @@ func (n *node) begin(ctx context.Context) error {
 	if err := n.nc.LastError(); errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), n.subjects.prefix+".") {
 		return fmt.Errorf("the user needs permission to publish and subscribe to %q: %w", n.subjects.prefix+".>", err)
 	}
-	return nil
+	return ended(ctx, n.settle(limited))
 }
 
 func (n *node) subscribe() error {
@@ -88,6 +88,7 @@ func (n *node) subscribe() error {
 		to      chan *nats.Msg
 	}{
 		{n.subjects.ownChannels(), n.in},
+		{n.subjects.marks(), n.in},
 		{n.subjects.flush(), n.in},
 		{n.subjects.control(n.names.Process()), n.requests},
 	} {

@@ -29,11 +29,11 @@ type node struct {
 	local  *driver.Local
 	store  *store
 
-	in       chan *nats.Msg // all that arrives for channels and groups, and marks, in the order of arrival
+	in       chan *nats.Msg // all that arrives for channels and groups, and marks
 	requests chan *nats.Msg // what other processes ask of this one
 	fixed    []*nats.Subscription
 	groups   groupTable
-	joins    joinTable
+	marks    marks
 	idle     idleTable
 	linger   time.Duration
 	overflow overflow

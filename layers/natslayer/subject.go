@@ -14,6 +14,8 @@ type subjects struct {
 
 	groups   string // before a group's token
 	channels string // before an own channel's token
+	mark     string
+	flushing string
 }
 
 func newSubjects(prefix, process string) *subjects {
@@ -22,6 +24,8 @@ func newSubjects(prefix, process string) *subjects {
 		process:  process,
 		groups:   prefix + ".group.",
 		channels: prefix + ".channel." + process + ".",
+		mark:     prefix + ".mark." + process,
+		flushing: prefix + ".flush",
 	}
 }
 
@@ -56,8 +60,11 @@ func (s *subjects) ownChannels() string { return s.channels + "*" }
 // control is the subject on which a process answers requests.
 func (s *subjects) control(process string) string { return s.prefix + ".control." + token(process) }
 
+// marks is the subject on which this process sends marks to itself.
+func (s *subjects) marks() string { return s.mark }
+
 // flush is the subject on which every process is asked to flush.
-func (s *subjects) flush() string { return s.prefix + ".flush" }
+func (s *subjects) flush() string { return s.flushing }
 
 // checkPrefix panics unless a prefix is one subject token that can also be a part of a stream's name.
 func checkPrefix(prefix string) {

@@ -72,6 +72,7 @@ func TestSubjects(t *testing.T) {
 		{s.control("abc"), "tideway.control.abc"},
 		{s.control("a.b"), "tideway.control.a~b"},
 		{s.flush(), "tideway.flush"},
+		{s.marks(), "tideway.mark.abc"},
 	} {
 		if test.got != test.want {
 			t.Errorf("got %q, want %q", test.got, test.want)
