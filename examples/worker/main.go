@@ -20,7 +20,7 @@
 //
 // A job is done at least once. A worker that dies in the middle has sent some of the thumbnails, and the next one begins
 // anew: the page keeps one of each size. A picture that cannot be decoded harms nothing else; the page is told, and the job
-// is done. Where the page has gone, the rest of its job is dropped. An interrupt ends a worker gracefully: what it does not
+// is done. Where the page has gone, the rest of its job is dropped, some seconds later. An interrupt ends a worker gracefully: what it does not
 // finish in ten seconds goes to another.
 package main
 

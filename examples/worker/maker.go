@@ -45,12 +45,12 @@ func (m *maker) make(ctx context.Context, c *consumers.Conn, job picture) error 
 }
 
 func (m *maker) work(ctx context.Context, c *consumers.Conn, job picture) error {
-	if err := tell(ctx, c, job, report{Worker: m.name}); err != nil {
+	if err := tell(ctx, c.SendTo, job, report{Worker: m.name}); err != nil {
 		return err
 	}
 	img, err := decode(job.Data)
 	if err != nil { // it would not be better the next time
-		return tell(ctx, c, job, report{Worker: m.name, Error: err.Error()})
+		return tell(ctx, c.SendTo, job, report{Worker: m.name, Error: err.Error()})
 	}
 	for _, size := range sizes {
 		if err := wait(ctx, m.pause); err != nil {
@@ -60,7 +60,7 @@ func (m *maker) work(ctx context.Context, c *consumers.Conn, job picture) error 
 		if err != nil {
 			return err
 		}
-		if err := tell(ctx, c, job, report{Worker: m.name, Thumbnail: t}); err != nil {
+		if err := tell(ctx, c.SendTo, job, report{Worker: m.name, Thumbnail: t}); err != nil {
 			return err
 		}
 	}
@@ -69,24 +69,34 @@ func (m *maker) work(ctx context.Context, c *consumers.Conn, job picture) error 
 
 // giveUp handles a dead letter.
 func (m *maker) giveUp(ctx context.Context, c *consumers.Conn, job picture) error {
-	err := tell(ctx, c, job, report{Worker: m.name, Error: "The workers failed at this picture too often and gave up."})
+	err := tell(ctx, c.SendTo, job, report{Worker: m.name, Error: "The workers failed at this picture too often and gave up."})
 	if errors.Is(err, layers.ErrNoChannel) {
 		return nil
 	}
 	return err
 }
 
-// tell sends a report to the channel that asked. While the page has too much to read it waits, and where it is uncertain
-// whether the report has arrived it sends it once more: the page replaces what it has.
-func tell(ctx context.Context, c *consumers.Conn, job picture, r report) error {
+// How long a channel may seem to be gone before that is believed, and the time between tries. A site that has lost its NATS
+// server for a moment looks as if its connections had ended.
+const (
+	patience = 5 * time.Second
+	pace     = 200 * time.Millisecond
+)
+
+// tell sends a report to the channel that asked. It tries again while the page has too much to read, while the channel may
+// be back in a moment, and where nobody knows whether the report has arrived: the page replaces what it has.
+func tell(ctx context.Context, send func(context.Context, string, layers.Message) error, job picture, r report) error {
 	r.ID = job.ID
 	m := thumbnailsReport.With(r)
-	for {
-		err := c.SendTo(ctx, job.ReplyTo, m)
-		if !errors.Is(err, layers.ErrChannelFull) && !errors.Is(err, layers.ErrUncertain) {
+	for begun := time.Now(); ; {
+		err := send(ctx, job.ReplyTo, m)
+		switch {
+		case errors.Is(err, layers.ErrChannelFull), errors.Is(err, layers.ErrUncertain):
+		case errors.Is(err, layers.ErrNoChannel) && time.Since(begun) < patience:
+		default:
 			return err
 		}
-		if err := wait(ctx, 200*time.Millisecond); err != nil {
+		if err := wait(ctx, pace); err != nil {
 			return err
 		}
 	}

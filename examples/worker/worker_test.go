@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"image/png"
 	"strings"
 	"testing"
@@ -177,8 +178,8 @@ func TestWhoAskedHasGone(t *testing.T) {
 		since := time.Now()
 		upload(bob, "hills", pngOf(t, paint(50, 50)))
 		begun(t, bob, "hills")
-		if waited := time.Since(since); waited != time.Minute {
-			t.Errorf("the next job began after %v, want the minute until the report that nobody was there for", waited)
+		if waited := time.Since(since); waited < time.Minute+patience || waited > time.Minute+2*patience {
+			t.Errorf("the next job began after %v, want a minute until the next report, and %v for whoever may come back", waited, patience)
 		}
 		for _, size := range sizes {
 			made(t, bob, "hills", size)
@@ -276,6 +277,51 @@ func TestAFullPageIsWaitedFor(t *testing.T) {
 		if len(got) != len(sizes) {
 			t.Errorf("the page has got %v, want %v", got, sizes)
 		}
+	})
+}
+
+// TestAReportIsSentAgain shows which failures of a send are not believed, and for how long.
+func TestAReportIsSentAgain(t *testing.T) {
+	broken := errors.New("broken")
+	for _, c := range []struct {
+		name  string
+		sends []error // what they return; the last one again and again
+		want  error
+		waits time.Duration
+	}{
+		{"at once", []error{nil}, nil, 0},
+		{"a full page, then no word, then a channel that seems gone", []error{layers.ErrChannelFull, layers.ErrUncertain, layers.ErrNoChannel, nil}, nil, 3 * pace},
+		{"a channel that is gone", []error{layers.ErrNoChannel}, layers.ErrNoChannel, patience},
+		{"something else", []error{broken}, broken, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begun := time.Now()
+				err := tell(t.Context(), func(_ context.Context, channel string, m layers.Message) error {
+					if r, err := thumbnailsReport.Decode(m); err != nil || r.ID != "sea" || channel != "a!b" {
+						t.Errorf("%+v is sent to %q (%v)", r, channel, err)
+					}
+					err := c.sends[0]
+					if len(c.sends) > 1 {
+						c.sends = c.sends[1:]
+					}
+					return err
+				}, picture{ID: "sea", ReplyTo: "a!b"}, report{})
+				if waited := time.Since(begun); err != c.want || waited != c.waits {
+					t.Errorf("%v after %v, want %v after %v", err, waited, c.want, c.waits)
+				}
+			})
+		})
+	}
+	t.Run("until the worker stops", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, stop := context.WithTimeout(t.Context(), time.Hour)
+			defer stop()
+			full := func(context.Context, string, layers.Message) error { return layers.ErrChannelFull }
+			if err := tell(ctx, full, picture{}, report{}); err != context.DeadlineExceeded {
+				t.Errorf("%v, want the end of ctx", err)
+			}
+		})
 	})
 }
 
