@@ -200,7 +200,8 @@ func (c *chaos) shortEpisode(node []int) []fault {
 	}
 }
 
-// deck is each kind of fault for each victim, shuffled. One of the broker's is long enough for its clients to give it up.
+// deck is each kind of fault for each victim, shuffled. One freeze is long: clients give a broker up meanwhile, and much
+// has piled up for a node.
 func (c *chaos) deck(r *rand.Rand) (list []fault) {
 	for _, kind := range []string{kill, freeze, end} {
 		for victim := range nodes {
@@ -213,10 +214,11 @@ func (c *chaos) deck(r *rand.Rand) (list []fault) {
 		}
 	}
 	r.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	long := fault{freeze, r.IntN(nodes), 0, 20 * time.Second, theBroker}
 	if c.broker != nil {
-		list = slices.Insert(list, 2, fault{freeze, theBroker, 0, 20 * time.Second, theBroker})
+		long.victim = theBroker
 	}
-	return list
+	return slices.Insert(list, 2, long)
 }
 
 // withWitness names, for each kill of a node, another that no fault of the episode concerns.
@@ -238,7 +240,7 @@ func withWitness(episode []fault) []fault {
 	return episode
 }
 
-// perform lets the episodes happen until the time has come. After each there is quiet for as long as it took.
+// perform lets the episodes happen until the time has come. After each there is quiet for longer than it took.
 func (c *chaos) perform(episodes func(yield func([]fault) bool)) {
 	c.pause(2 * time.Second)
 	for episode := range episodes {
@@ -257,7 +259,7 @@ func (c *chaos) perform(episodes func(yield func([]fault) bool)) {
 			break
 		}
 		took := c.book.now() - begun + flight
-		if c.pause(took); c.book.now()+2*took > *chaosTime {
+		if c.pause(took * 5 / 4); c.book.now()+2*took > *chaosTime {
 			c.pause(*chaosTime - c.book.now())
 			break
 		}

@@ -31,9 +31,9 @@ func (c *chaos) judge() {
 		}
 	}
 	c.t.Logf("-chaosseed %d\n%s\n%s", c.seed, n.String(), c.book)
-	for what, wrong := range map[string]int{"lost outside": n.lost, "came twice": n.twice, "came out of order outside": n.jumbled} {
+	for what, wrong := range map[string]int{"lost outside of every window": n.lost, "heard twice": n.twice, "out of order outside of every window": n.jumbled} {
 		if wrong > 0 {
-			c.t.Errorf("%d messages %s of every window", wrong, what)
+			c.t.Errorf("%d messages were %s", wrong, what)
 		}
 	}
 	if n.spared == 0 || n.quiet == 0 || n.absent == 0 {
