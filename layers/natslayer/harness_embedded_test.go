@@ -26,7 +26,7 @@ func embeddedBroker(tb testing.TB) *broker {
 }
 
 // startCluster starts three nodes that hold JetStream, for all checks of t.
-func startCluster(t *testing.T) source {
+func startCluster(t testing.TB) source {
 	t.Helper()
 	var nodes []*embedded.Server
 	for try := 0; ; try++ {
@@ -50,7 +50,7 @@ func startCluster(t *testing.T) source {
 	return func(testing.TB) *broker { return b }
 }
 
-func tryCluster(t *testing.T) ([]*embedded.Server, error) {
+func tryCluster(t testing.TB) ([]*embedded.Server, error) {
 	t.Helper()
 	const n = 3
 	addrs := freeAddrs(t, n)
@@ -72,7 +72,7 @@ func tryCluster(t *testing.T) ([]*embedded.Server, error) {
 }
 
 // freeAddrs are addresses that were free a moment ago.
-func freeAddrs(t *testing.T, n int) []string {
+func freeAddrs(t testing.TB, n int) []string {
 	t.Helper()
 	var addrs []string
 	for range n {

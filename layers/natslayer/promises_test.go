@@ -27,8 +27,8 @@ func TestCluster(t *testing.T) {
 	alone(t, func(t *testing.T) { layertest.Run(t, harness(startCluster(t), interestDelay)) })
 }
 
-// interestDelay is what the package comment states for clusters.
-const interestDelay = 250 * time.Millisecond
+// interestDelay is what the package comment states for clusters. BenchmarkInterestDelay measures it.
+const interestDelay = 50 * time.Millisecond
 
 // alone runs f in a process of its own, beside others: the suite mostly waits for the clock, but counts goroutines, so two
 // of them cannot share a process. What -run says of subtests holds there.
