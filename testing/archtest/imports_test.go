@@ -26,7 +26,7 @@ var importTable = []struct {
 	{"layers", "layers/driver", "layers/memlayer " + msgpack},
 	{"layers/driver", "", "layers layers/memlayer"},
 	{"layers/memlayer", "layers layers/driver", ""},
-	{"layers/natslayer", "layers layers/driver " + nats + zap, "layers/natslayer/embedded"},
+	{"layers/natslayer", "layers layers/driver " + nats + zap, "layers/memlayer layers/natslayer/embedded"},
 	{"layers/natslayer/embedded", nats + natsServer + zap, "layers layers/natslayer"},
 	{"layers/redislayer", "layers layers/driver " + msgpack + rueidis + zap, ""},
 
@@ -108,7 +108,8 @@ func allowed(f *file, patterns []string, name string) bool {
 		}
 	}
 	if isOurs && strings.Contains(ours, "/internal") {
-		return ownerOf(ours) == ownerOf(f.pkg)
+		owner := ownerOf(ours) // as for Go itself
+		return f.pkg == owner || strings.HasPrefix(f.pkg, owner+"/")
 	}
 	return slices.ContainsFunc(patterns, func(p string) bool { return matches(p, ours) || p == "*" && !isOurs })
 }
