@@ -93,11 +93,12 @@ func (d *AsyncHTTPConsumer[S]) request(c *Conn, part asgi.HTTPRequest) error {
 	return c.answered()
 }
 
-// answered returns an error when the response is not complete and nothing is left that could complete it.
+// answered returns an error when the response is not complete, nothing is left that could complete it, and somebody still
+// waits for it.
 func (c *Conn) answered() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.exchange.complete || c.working > 0 || len(c.table.messages) > 0 {
+	if c.exchange.complete || c.working > 0 || len(c.table.messages) > 0 || c.life.Err() != nil {
 		return nil
 	}
 	return c.errorf("answer", errUnanswered)
