@@ -30,7 +30,7 @@ type store struct {
 	begun   time.Time
 	again   time.Duration  // how often a queue in use is looked for in other streams
 	closing chan struct{}  // closed by close
-	pumps   sync.WaitGroup // goroutines of pumps
+	pumps   sync.WaitGroup // goroutines of pumps, and requests that must not be left alone
 	holds   sync.WaitGroup // goroutines of holders of memberships
 	skew    atomic.Int64   // see skew
 	seen    atomic.Bool    // JetStream has answered before
@@ -110,6 +110,33 @@ func (s *store) ask(ctx context.Context, f func(context.Context) error) error {
 			return ended
 		}
 	}
+}
+
+// whole is ask for what must not be left alone half done: when ctx ends, the request under way is answered or times out
+// before close returns. A server that shuts down while it makes a stream leaves goroutines behind.
+func (s *store) whole(ctx context.Context, f func(context.Context) error) error {
+	return s.ask(ctx, func(ctx context.Context) error {
+		done := make(chan error, 1)
+		s.mu.Lock()
+		if s.closed {
+			s.mu.Unlock()
+			return driver.ErrClosed
+		}
+		s.pumps.Add(1)
+		s.mu.Unlock()
+		go func() { // has a time limit; close waits for it
+			defer s.pumps.Done()
+			try, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryTime)
+			defer cancel()
+			done <- f(try)
+		}()
+		select {
+		case err := <-done:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
 }
 
 // unanswered is the end of a ctx before JetStream gave an answer that counts, with the last one that did not.

@@ -59,7 +59,7 @@ func (s *store) config(sh shape) jetstream.StreamConfig {
 // makeStream makes the stream of a shape, or finds it.
 func (s *store) makeStream(ctx context.Context, sh shape) error {
 	want := s.config(sh)
-	return s.ask(ctx, func(ctx context.Context) error {
+	return s.whole(ctx, func(ctx context.Context) error {
 		begun := time.Now()
 		st, err := s.js.CreateStream(ctx, want)
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
