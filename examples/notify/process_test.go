@@ -21,9 +21,9 @@ import (
 // TestEachOfAHundredArrives sends 100 times to a channel and 100 times to a group, each time by a process of its own,
 // through a NATS server and to a site that are processes too. Every notice must arrive, once, in order.
 func TestEachOfAHundredArrives(t *testing.T) {
-	dir := build(t)
-	nats := startNATS(t, dir)
-	web := startSite(t, dir, nats)
+	program := build(t)
+	nats := startNATS(t)
+	web := startSite(t, program, nats)
 	ann, bob := dial(t, web.url), dial(t, web.url)
 
 	for _, c := range []struct {
@@ -73,21 +73,29 @@ func TestEachOfAHundredArrives(t *testing.T) {
 	})
 }
 
-// build builds the example and a NATS server, and returns the directory that holds them.
+// build builds the example.
 func build(t *testing.T) string {
 	t.Helper()
-	tool, err := exec.LookPath("go")
+	program := filepath.Join(t.TempDir(), "notify")
+	tool(t, "build", "-buildvcs=false", "-o", program, ".")
+	return program
+}
+
+// tool runs the go command and returns what it prints.
+func tool(t *testing.T, args ...string) string {
+	t.Helper()
+	path, err := exec.LookPath("go")
 	if err != nil {
-		missing(t, "the go command is not in the PATH, to build the programs")
+		missing(t, "the go command is not in the PATH, to build programs")
 	}
-	dir := t.TempDir()
-	for name, pkg := range map[string]string{"notify": ".", "nats-server": "github.com/nats-io/nats-server/v2"} {
-		cmd := exec.Command(tool, "build", "-buildvcs=false", "-o", filepath.Join(dir, name), pkg)
-		if text, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v\n%s", cmd, err, text)
-		}
+	cmd := exec.Command(path, args...)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	text, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", cmd, err, &errs)
 	}
-	return dir
+	return strings.TrimSpace(string(text))
 }
 
 // missing skips a test for want of something that the machine lacks. Where everything must run, it fails instead.
@@ -150,9 +158,9 @@ func start(t *testing.T, line *regexp.Regexp, name string, args ...string) *proc
 }
 
 // startNATS starts a NATS server on a port that the system chooses.
-func startNATS(t *testing.T, dir string) *process {
+func startNATS(t *testing.T) *process {
 	t.Helper()
-	p := start(t, regexp.MustCompile(`Listening for client connections on (\S+)`), filepath.Join(dir, "nats-server"), "-a", "127.0.0.1", "-p", "-1")
+	p := start(t, regexp.MustCompile(`Listening for client connections on (\S+)`), tool(t, "tool", "-n", "nats-server"), "-a", "127.0.0.1", "-p", "-1")
 	p.url = "nats://" + p.url
 	return p
 }
@@ -163,9 +171,8 @@ type running struct {
 	program, nats string
 }
 
-func startSite(t *testing.T, dir string, nats *process) *running {
+func startSite(t *testing.T, program string, nats *process) *running {
 	t.Helper()
-	program := filepath.Join(dir, "notify")
 	p := start(t, regexp.MustCompile(`open http(://\S+)/`), program, "serve", "-addr", "127.0.0.1:0", "-layer", nats.url)
 	return &running{p, program, nats.url}
 }

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,10 +18,10 @@ import (
 // TestAKilledWorkersJobIsTakenOver runs a NATS server, a site and two workers, each in a process of its own, and kills the
 // worker that has the job when it has sent the first thumbnail. The other one must send them all.
 func TestAKilledWorkersJobIsTakenOver(t *testing.T) {
-	dir := build(t)
+	program := build(t)
 	nats := start(t, regexp.MustCompile(`Listening for client connections on (\S+)`),
-		filepath.Join(dir, "nats-server"), "-js", "-sd", filepath.Join(dir, "jetstream"), "-a", "127.0.0.1", "-p", "-1")
-	program, layer := filepath.Join(dir, "worker"), "nats://"+nats.word
+		tool(t, "tool", "-n", "nats-server"), "-js", "-sd", t.TempDir(), "-a", "127.0.0.1", "-p", "-1")
+	layer := "nats://" + nats.word
 	site := start(t, regexp.MustCompile(`open http(://\S+)/`), program, "-role", "site", "-addr", "127.0.0.1:0", "-layer", layer)
 	workers := map[string]*process{}
 	for range 2 {
@@ -66,21 +67,29 @@ func TestAKilledWorkersJobIsTakenOver(t *testing.T) {
 	}
 }
 
-// build builds the example and a NATS server, and returns the directory that holds them.
+// build builds the example.
 func build(t *testing.T) string {
 	t.Helper()
-	tool, err := exec.LookPath("go")
+	program := filepath.Join(t.TempDir(), "worker")
+	tool(t, "build", "-buildvcs=false", "-o", program, ".")
+	return program
+}
+
+// tool runs the go command and returns what it prints.
+func tool(t *testing.T, args ...string) string {
+	t.Helper()
+	path, err := exec.LookPath("go")
 	if err != nil {
-		missing(t, "the go command is not in the PATH, to build the programs")
+		missing(t, "the go command is not in the PATH, to build programs")
 	}
-	dir := t.TempDir()
-	for name, pkg := range map[string]string{"worker": ".", "nats-server": "github.com/nats-io/nats-server/v2"} {
-		cmd := exec.Command(tool, "build", "-buildvcs=false", "-o", filepath.Join(dir, name), pkg)
-		if text, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v\n%s", cmd, err, text)
-		}
+	cmd := exec.Command(path, args...)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	text, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", cmd, err, &errs)
 	}
-	return dir
+	return strings.TrimSpace(string(text))
 }
 
 // process is a program that runs until the end of the test.
