@@ -30,6 +30,8 @@ type conn struct {
 	cancel context.CancelCauseFunc
 	path   string // for the log
 
+	older, newer *conn // in the server's list; under its mu
+
 	// Set once by the handshake, before open is.
 	net net.Conn
 	raw syscall.RawConn // nil where there is no descriptor to write to without blocking

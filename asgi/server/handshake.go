@@ -19,27 +19,27 @@ import (
 // goroutine of its own and sends its answers here; ServeHTTP carries them out, since only it may write the response, and
 // returns. Afterwards nothing of the request is kept.
 type handshake struct {
-	offers   chan offer
-	over     chan struct{} // closed when the answer is complete
-	returned chan error    // the application's result, if it comes first
-	late     <-chan time.Time
-	done     bool // accepted, or a refusal is being written
+	offers chan offer
+	over   chan struct{} // closed when the answer is complete
+	late   <-chan time.Time
+	done   bool // accepted, or a refusal is being written
 }
 
-// offer is one event on its way to ServeHTTP.
+// offer is one event on its way to ServeHTTP, or what the application has returned, if that comes first.
 type offer struct {
-	event asgi.Event
-	err   chan error
+	event  asgi.Event
+	err    chan error // for the event's sender; nil: the application has returned
+	result error
 }
 
 func newHandshake() *handshake {
-	return &handshake{offers: make(chan offer), over: make(chan struct{}), returned: make(chan error)}
+	return &handshake{offers: make(chan offer), over: make(chan struct{})}
 }
 
 // answer hands an event to ServeHTTP, and reports whether that took it: another event may have ended the handshake.
 // It needs no ctx: ServeHTTP takes offers until the handshake is over, and what it does with one is bounded by WriteTimeout.
 func (hs *handshake) answer(event asgi.Event) (taken bool, err error) {
-	o := offer{event, make(chan error, 1)}
+	o := offer{event: event, err: make(chan error, 1)}
 	select {
 	case hs.offers <- o:
 		return true, <-o.err
@@ -77,7 +77,7 @@ func (c *conn) refused(err error) bool {
 	c.mu.Unlock()
 	if hs != nil {
 		select {
-		case hs.returned <- err:
+		case hs.offers <- offer{result: err}:
 			<-hs.over
 		case <-hs.over:
 		}
@@ -112,12 +112,10 @@ func (c *conn) nextOffer(ctx context.Context, hs *handshake) (offer, error) {
 	end := asgi.DisconnectError{Code: codeAbnormal}
 	select {
 	case o := <-hs.offers:
-		return o, nil
-	case err := <-hs.returned:
-		if err == nil {
-			err = errReturnedEarly
+		if o.err == nil {
+			return offer{}, cmp.Or(o.result, errReturnedEarly)
 		}
-		return offer{}, err
+		return o, nil
 	case <-hs.late:
 		end.Reason, end.By = "the application did not answer the handshake in time", asgi.ByServer
 		c.srv.log.Warn("websocket: handshake failed", zap.String("path", c.path), zap.String("reason", end.Reason), zap.Duration("limit", c.srv.opts.HandshakeTimeout))

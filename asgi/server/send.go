@@ -15,7 +15,7 @@ func (c *conn) send(ctx context.Context, event asgi.Event) error {
 		return c.sendFrame(ctx, e)
 	}
 	c.mu.Lock()
-	hs, over := c.hs, !c.open || c.closing || c.cut
+	hs, over, idle := c.hs, !c.open || c.closing || c.cut, !c.waitingLocked()
 	c.mu.Unlock()
 	if hs != nil {
 		if taken, err := hs.answer(event); taken {
@@ -28,7 +28,9 @@ func (c *conn) send(ctx context.Context, event asgi.Event) error {
 	}
 	switch e := event.(type) {
 	case asgi.WebSocketFlush:
-		c.flush()
+		if !idle {
+			c.flush()
+		}
 		return nil
 	case asgi.WebSocketClose:
 		return c.sendClose(e)

@@ -43,7 +43,7 @@ type Server struct {
 	running sync.WaitGroup // HTTP sides of Run and Serve; no Add after closing
 
 	mu      sync.Mutex
-	conns   map[*conn]struct{}
+	newest  *conn         // of all connections, which are a list
 	idle    chan struct{} // closed when the last connection has gone; made on demand
 	down    bool          // closing is closed
 	startup *startup      // of the first Run or Serve
@@ -63,7 +63,6 @@ func New(app asgi.App, opts *Options) *Server {
 		opts:    opts.resolve(),
 		closing: make(chan struct{}),
 		ending:  newEnding(),
-		conns:   map[*conn]struct{}{},
 	}
 	s.log = s.opts.Logger
 	s.origins = parseOrigins(s.opts.Origins)
@@ -96,7 +95,7 @@ func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request, keep func(
 		http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
 		return
 	}
-	go c.runner(s.websocketScope(r, values))() // conns counts it; Shutdown waits
+	go c.runner(s.websocketScope(r, values))() // join has counted it; Shutdown waits
 	c.negotiate(w, r)
 }
 
@@ -122,12 +121,15 @@ func (s *Server) join(values context.Context, path string) *conn {
 	if s.down {
 		return nil
 	}
-	if len(s.conns) == 0 {
+	if s.newest == nil {
 		s.flushers.rest(false)
 	}
 	c := &conn{srv: s, path: path, hs: newHandshake()}
 	c.ctx, c.cancel = context.WithCancelCause(values)
-	s.conns[c] = struct{}{}
+	if c.older = s.newest; c.older != nil {
+		c.older.newer = c
+	}
+	s.newest = c
 	return c
 }
 
@@ -135,8 +137,15 @@ func (s *Server) join(values context.Context, path string) *conn {
 func (s *Server) leave(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.conns, c)
-	if len(s.conns) > 0 {
+	if c.older != nil {
+		c.older.newer = c.newer
+	}
+	if c.newer != nil {
+		c.newer.older = c.older
+	} else {
+		s.newest = c.older
+	}
+	if s.newest != nil {
 		return
 	}
 	s.flushers.rest(true)

@@ -121,8 +121,8 @@ func (s *Server) closeAll(ctx context.Context) {
 func (s *Server) list() []*conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := make([]*conn, 0, len(s.conns))
-	for c := range s.conns {
+	var list []*conn
+	for c := s.newest; c != nil; c = c.older {
 		list = append(list, c)
 	}
 	return list
@@ -131,7 +131,7 @@ func (s *Server) list() []*conn {
 // await waits until no connection is left, and reports whether that happened before ctx or limit (0: none) ended.
 func (s *Server) await(ctx context.Context, limit time.Duration) bool {
 	s.mu.Lock()
-	if len(s.conns) == 0 {
+	if s.newest == nil {
 		s.mu.Unlock()
 		return true
 	}
