@@ -28,7 +28,7 @@ var importTable = []struct {
 	{"layers/memlayer", "layers layers/driver", ""},
 	{"layers/natslayer", "layers layers/driver " + nats + zap, "layers/memlayer layers/natslayer/embedded"},
 	{"layers/natslayer/embedded", nats + natsServer + zap, "layers layers/natslayer"},
-	{"layers/redislayer", "layers layers/driver " + msgpack + rueidis + zap, ""},
+	{"layers/redislayer", "layers layers/driver layers/internal/payload " + rueidis + zap, ""},
 
 	// Consumers join the two, and nothing but applications and what plays their server imports them.
 	{"consumers", "asgi layers " + zap, "asgi/server layers/memlayer routing"},
