@@ -98,7 +98,7 @@ type process struct {
 func (b *broker) connect(options ...nats.Option) (*nats.Conn, *cable) {
 	b.Helper()
 	c := &cable{srv: b.srv}
-	options = append(lasting(b.Context(), zap.NewNop()), options...)
+	options = append(lasting(zap.NewNop()), options...)
 	nc, err := nats.Connect("", append(options, nats.InProcessServer(c))...)
 	if err != nil {
 		b.Fatal(err)

@@ -1,6 +1,7 @@
 package natslayer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -30,38 +32,77 @@ func connect(ctx context.Context, servers string, log *zap.Logger) (*nats.Conn, 
 		ctx, cancel = context.WithTimeout(ctx, connectTime)
 		defer cancel()
 	}
+	d := &dialer{}
 	for try := 1; ; try++ {
-		nc, err := nats.Connect(servers, lasting(ctx, log)...)
-		if err == nil {
+		d.begin(ctx)
+		nc, err := nats.Connect(servers, append(lasting(log), nats.SetCustomDialer(d))...)
+		if err == nil && d.connected() {
 			return nc, nil
 		}
+		if nc != nil {
+			nc.Close()
+		}
 		var absent net.Error
-		if bad := (*url.Error)(nil); errors.As(err, &bad) { // which shows the password
+		var bad *url.Error // shows the password
+		switch {
+		case ctx.Err() != nil:
+		case errors.As(err, &bad):
 			return nil, fmt.Errorf("natslayer: connect to %s: %w", redact(servers), bad.Err)
-		}
-		if !errors.Is(err, nats.ErrNoServers) && !errors.As(err, &absent) {
+		case !errors.Is(err, nats.ErrNoServers) && !errors.As(err, &absent):
 			return nil, fmt.Errorf("natslayer: connect to %s: %w", redact(servers), err)
-		}
-		if try == 1 {
+		case try == 1:
 			log.Warn("natslayer: no server answers; trying again", zap.String("url", redact(servers)), zap.Error(err))
 		}
 		select {
 		case <-time.After(pause(try)):
 		case <-ctx.Done():
-			return nil, fmt.Errorf("natslayer: connect to %s: %w (%w)", redact(servers), err, context.Cause(ctx))
+			return nil, fmt.Errorf("natslayer: connect to %s: %w (%w)", redact(servers), context.Cause(ctx), cmp.Or(err, nats.ErrNoServers))
 		}
 	}
 }
 
-// lasting are the client's options. ctx bounds the first try.
-func lasting(ctx context.Context, log *zap.Logger) []nats.Option {
-	try := dialTime
-	if end, ok := ctx.Deadline(); ok {
-		try = min(try, max(time.Until(end), time.Millisecond))
+// dialer makes the client's sockets. Until the first connection is made they end with ctx; the client has no ctx there.
+type dialer struct {
+	mu   sync.Mutex
+	ctx  context.Context // nil later
+	stop func() bool     // of the watch over the last socket
+}
+
+// begin says whose ctx the next tries are for.
+func (d *dialer) begin(ctx context.Context) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ctx = ctx
+}
+
+// connected says that the first connection is made and ctx has left it alone.
+func (d *dialer) connected() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ctx = nil
+	return d.stop == nil || d.stop()
+}
+
+// Dial is called by the client, for one connection after the other.
+func (d *dialer) Dial(network, address string) (net.Conn, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	nd := net.Dialer{Timeout: dialTime}
+	if d.ctx == nil {
+		return nd.Dial(network, address)
 	}
+	conn, err := nd.DialContext(d.ctx, network, address)
+	if err == nil {
+		d.stop = context.AfterFunc(d.ctx, func() { _ = conn.Close() })
+	}
+	return conn, err
+}
+
+// lasting are the client's options.
+func lasting(log *zap.Logger) []nats.Option {
 	return []nats.Option{
 		nats.Name("tideway"),
-		nats.Timeout(try),
+		nats.Timeout(dialTime),
 		nats.MaxReconnects(-1),
 		nats.IgnoreAuthErrorAbort(),
 		nats.CustomReconnectDelay(pause),

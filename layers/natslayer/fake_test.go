@@ -223,7 +223,7 @@ func TestServerThatLeaves(t *testing.T) {
 func TestClientErrorsAreLogged(t *testing.T) {
 	core, logs := observer.New(zap.DebugLevel)
 	o := nats.GetDefaultOptions()
-	for _, set := range lasting(t.Context(), zap.New(core)) {
+	for _, set := range lasting(zap.New(core)) {
 		if err := set(&o); err != nil {
 			t.Fatal(err)
 		}

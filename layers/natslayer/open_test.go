@@ -142,6 +142,27 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// Open obeys ctx also while a server that took the connection says nothing.
+func TestOpenEndsWithItsContext(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	reason := errors.New("the user gave up")
+	go func() { // ends with the connection, or with the listener
+		if conn, err := ln.Accept(); err == nil {
+			cancel(reason)
+			_, _ = conn.Read(make([]byte, 1)) // until the other side closes it
+			_ = conn.Close()
+		}
+	}()
+	if _, err := Open(ctx, "nats://"+ln.Addr().String(), &Options{Logger: zap.NewNop()}); !errors.Is(err, reason) {
+		t.Errorf("got %v, want %v", err, reason)
+	}
+}
+
 func TestRedact(t *testing.T) {
 	for url, want := range map[string]string{
 		"nats://ann:secret@a:1, nats://b:2": "nats://ann:xxxxx@a:1,nats://b:2",
