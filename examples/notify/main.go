@@ -13,8 +13,8 @@
 // the connection lasts, and is never used again for another one.
 //
 // send opens a layer, sends once, closes the layer and exits. Its exit status is 0 when the message was sent: closing has
-// flushed it. It is 1, with a line that says why, when nobody is at the channel any more, when the channel is full, when no
-// server answers; 2 is a mistake in the command line. A group may be empty: that is no error, and nobody knows.
+// flushed it. It is 1, with a line that says why, when nobody is at the channel, when the channel is full, when no server
+// answers; 2 is a mistake in the command line. A group may be empty: that is no error, and nobody knows.
 //
 // The site can also bring the NATS server itself; it then prints the URL for send:
 //

@@ -20,6 +20,7 @@ func TestMistakes(t *testing.T) {
 		{"send", "say to whom"},
 		{"send -channel a!b -group everyone hello", "say to whom"},
 		{"send hello", "say to whom"},
+		{"send -channel ab hello", "has a ! in its name"},
 		{"send -group everyone", "say what"},
 		{"send -to everyone hello", "-to"},
 		{"send -layer memory -group everyone hello", "needs the URL"},

@@ -58,11 +58,11 @@ func TestEachOfAHundredArrives(t *testing.T) {
 		for code := 0; code == 0 && time.Now().Before(deadline); {
 			code, _ = web.send([]string{"-channel", bob.channel}, "anybody?")
 		}
-		web.fails(t, []string{"-channel", bob.channel}, "nobody is there any more")
+		web.fails(t, []string{"-channel", bob.channel}, "nobody is there")
 	})
 	t.Run("a site that was killed", func(t *testing.T) {
 		web.kill()
-		web.fails(t, []string{"-channel", ann.channel}, "nobody is there any more")
+		web.fails(t, []string{"-channel", ann.channel}, "nobody is there")
 		if code, said := web.send([]string{"-group", everyone}, "anybody?"); code != 0 {
 			t.Errorf("send to an empty group ends with %d and says %s", code, said)
 		}

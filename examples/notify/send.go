@@ -29,6 +29,8 @@ func sendCommand(ctx context.Context, args []string, errs io.Writer) error {
 	switch {
 	case (*channel == "") == (*group == ""):
 		return mistake("say to whom: -channel NAME or -group NAME")
+	case *channel != "" && !strings.Contains(*channel, "!"):
+		return mistake(fmt.Sprintf("-channel %s: the channel of a tab has a ! in its name; put it in single quotes", *channel))
 	case text == "":
 		return mistake("say what: TEXT comes after the flags")
 	case !strings.Contains(*url, "://"):
@@ -53,7 +55,7 @@ func send(ctx context.Context, layer *layers.Layer, channel, group string, n not
 	err := layer.Send(ctx, channel, noticed.With(n))
 	switch {
 	case errors.Is(err, layers.ErrNoChannel):
-		return fmt.Errorf("nobody is there any more, and a stored name can be deleted: %w", err)
+		return fmt.Errorf("nobody is there: the connection has ended, or its site has lost the NATS server at this moment: %w", err)
 	case errors.Is(err, layers.ErrChannelFull):
 		return fmt.Errorf("there is too much to read already, try again later: %w", err)
 	case errors.Is(err, layers.ErrUncertain):

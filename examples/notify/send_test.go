@@ -64,7 +64,7 @@ func TestSendSaysWhy(t *testing.T) {
 		want           string
 	}{
 		{full, "", layers.ErrChannelFull, "try again later"},
-		{full + "0", "", layers.ErrNoChannel, "nobody is there any more"},
+		{full + "0", "", layers.ErrNoChannel, "nobody is there"},
 		{"every one", "", layers.ErrInvalidName, "letters"},
 		{"", "every one", layers.ErrInvalidName, "letters"},
 		{"", "nobody", nil, ""},

@@ -44,6 +44,7 @@ function greet({ channel, commands }) {
     const item = document.createElement("li");
     const button = element("button", "Copy");
     button.type = "button";
+    button.hidden = !navigator.clipboard;  // browsers have one on secure origins only
     button.addEventListener("click", async () => {
       await navigator.clipboard.writeText(command);
       button.textContent = "Copied";
