@@ -36,9 +36,6 @@ var (
 	_ driver.Buried = (*job)(nil)
 )
 
-// errHoldEnded is what a worker hears that was too slow, or had no broker for too long.
-var errHoldEnded = errors.New("the hold has run out, and another worker gets the job: extend it more often than its Lease")
-
 // take waits for the next job of a durable queue.
 func (s *store) take(ctx context.Context, name string) (driver.Job, error) {
 	for {
@@ -92,7 +89,7 @@ func (j *job) Done(ctx context.Context) error { return j.confirm(ctx, ackYes) }
 // Retry implements driver.Job.
 func (j *job) Retry(ctx context.Context, after time.Duration) error {
 	if !j.held() {
-		return errHoldEnded
+		return driver.ErrNotHeld
 	}
 	if after <= 0 {
 		return j.confirm(ctx, ackNo)
@@ -104,7 +101,7 @@ func (j *job) Retry(ctx context.Context, after time.Duration) error {
 // for duplicates, two minutes.
 func (j *job) Bury(ctx context.Context, dead, reason string) error {
 	if !j.held() {
-		return errHoldEnded
+		return driver.ErrNotHeld
 	}
 	if _, ok := j.store.limits.Durable(dead); !ok {
 		return fmt.Errorf("queue %q is not durable: %w", dead, errors.ErrUnsupported)
@@ -138,7 +135,7 @@ func headerText(s string) string {
 func (j *job) Extend(ctx context.Context) error {
 	begun := time.Now()
 	if !j.held() {
-		return errHoldEnded
+		return driver.ErrNotHeld
 	}
 	if err := j.confirm(ctx, ackProgress); err != nil {
 		return err
@@ -175,7 +172,7 @@ func (j *job) confirm(ctx context.Context, what []byte) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case limit.Err() != nil:
-			return errHoldEnded
+			return driver.ErrNotHeld
 		}
 		_ = s.pause(limit, tryPause)
 	}
