@@ -113,10 +113,17 @@ type process struct {
 	kill func() // ends it as a crash does, and waits
 }
 
+// killer runs a program, and kills it when its own input ends, which it also does when the test dies.
+const killer = `"$@" & exec >&- 2>&-; read _; kill -9 $!; wait $!`
+
 // start starts a program and waits for a line of its output that matches: the first group is the URL.
 func start(t *testing.T, line *regexp.Regexp, name string, args ...string) *process {
 	t.Helper()
-	cmd := exec.Command(name, args...)
+	cmd := exec.Command("sh", append([]string{"-c", killer, "sh", name}, args...)...)
+	leash, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	out, in, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +146,7 @@ func start(t *testing.T, line *regexp.Regexp, name string, args ...string) *proc
 		close(found)
 	})
 	p := &process{kill: sync.OnceFunc(func() {
-		cmd.Process.Kill()
+		leash.Close()
 		cmd.Wait()
 		reader.Wait()
 		out.Close()
