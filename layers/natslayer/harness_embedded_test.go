@@ -25,8 +25,8 @@ func embeddedBroker(tb testing.TB) *broker {
 	return &broker{dials: []func() (net.Conn, error){srv.InProcessConn}, replicas: 1}
 }
 
-// startCluster starts three nodes that hold JetStream, for all checks of t.
-func startCluster(t testing.TB) source {
+// startCluster starts three nodes that hold JetStream, for all checks of t. Queues are kept on so many of them.
+func startCluster(t testing.TB, replicas int) source {
 	t.Helper()
 	var nodes []*embedded.Server
 	for try := 0; ; try++ {
@@ -40,7 +40,7 @@ func startCluster(t testing.TB) source {
 		}
 	}
 	t.Cleanup(func() { closeServers(t, nodes...) })
-	b := &broker{replicas: len(nodes)}
+	b := &broker{replicas: replicas}
 	for _, srv := range nodes {
 		if err := srv.WaitPeers(t.Context(), len(nodes)-1); err != nil {
 			t.Fatal(err)

@@ -51,6 +51,15 @@ const (
 
 	// firstReportOnly makes the server report the first failure of an episode, then one per hour of retries.
 	firstReportOnly = 3600
+
+	// gossipRetries is how often, once a second, a node is tried that was heard of from another and is lost. The server's
+	// default is once, and two nodes whose link fails for a second would stay apart for good: messages go from node to
+	// node, never over a third.
+	gossipRetries = 3600
+
+	// A node that says nothing for 6 to 9 s is lost. The server's default is a minute and more.
+	routePing    = 3 * time.Second
+	routePingOut = 2
 )
 
 func (c *Cluster) withDefaults(o *Options) (*Cluster, error) {
@@ -166,6 +175,10 @@ func (c *Cluster) put(o *server.Options) {
 		Password:    c.Password,
 		Advertise:   c.Advertise,
 		NoAdvertise: true, // of the ports for clients
+
+		ConnectRetries: gossipRetries,
+		PingInterval:   routePing,
+		MaxPingsOut:    routePingOut,
 	}
 	if c.TLS != nil {
 		t := c.TLS.Clone()
