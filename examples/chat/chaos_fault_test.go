@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -31,7 +32,7 @@ type fault struct {
 	victim int
 	after  time.Duration // since the episode began
 	lasts  time.Duration // until its repair begins
-	asked  int           // the node whose view tells whether a killed one is gone; nobody where it is theBroker
+	asked  int           // the node whose view tells whether the victim is gone; nobody where it is theBroker
 }
 
 func (f fault) String() string {
@@ -58,7 +59,7 @@ func (f fault) concerns(list ...int) bool {
 type window struct {
 	fault
 	from, repaired, until time.Duration
-	gone                  time.Duration // how long after a kill nobody knew its members any more
+	gone                  time.Duration // how long after the fault nobody knew the victim's members any more
 
 	inside     int // messages published in it
 	lost       int // of those that it concerns, to members who had a socket
@@ -214,14 +215,20 @@ func (c *chaos) deck(r *rand.Rand) (list []fault) {
 		}
 	}
 	r.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	long := fault{freeze, r.IntN(nodes), 0, 20 * time.Second, theBroker}
+	long := fault{freeze, r.IntN(nodes), 0, vanishing, theBroker}
 	if c.broker != nil {
 		long.victim = theBroker
 	}
 	return slices.Insert(list, 2, long)
 }
 
-// withWitness names, for each kill of a node, another that no fault of the episode concerns.
+// vanishing is a freeze so long that the others of a cluster must take the node for dead.
+const vanishing = 20 * time.Second
+
+// vanishes reports whether the members of the victim must be gone.
+func (f fault) vanishes() bool { return f.kind == kill || f.kind == freeze && f.lasts >= vanishing }
+
+// withWitness names, for each node that vanishes, another that no fault of the episode concerns.
 func withWitness(episode []fault) []fault {
 	struck := make([]bool, nodes)
 	for _, f := range episode {
@@ -232,7 +239,7 @@ func withWitness(episode []fault) []fault {
 	}
 	for i := range episode {
 		for n, hit := range struck {
-			if episode[i].kind == kill && !hit {
+			if episode[i].vanishes() && !hit {
 				episode[i].asked = n
 			}
 		}
@@ -274,37 +281,36 @@ func (c *chaos) strike(f fault) {
 		p = c.nodes[f.victim]
 	}
 	w, err := c.hit(p, f)
-	c.pause(f.lasts)
-	if f.kind == freeze && err == nil {
-		err = p.signal(syscall.SIGCONT)
-	} else if err == nil {
-		err = p.start()
+	c.pause(w.from + f.lasts - c.book.now())
+	var repaired error
+	if f.kind == freeze {
+		repaired = p.signal(syscall.SIGCONT)
+	} else {
+		repaired = p.start()
 	}
-	if err != nil {
+	if err := errors.Join(err, repaired); err != nil {
 		c.t.Errorf("%s: %v", f, err)
 	}
 	c.book.close(w, recovery)
 }
 
-// hit opens the window and does the harm.
+// hit opens the window and does the harm. It returns when the victim's members are gone, if they must be.
 func (c *chaos) hit(p *process, f fault) (w *window, err error) {
+	gone := func() (time.Duration, error) { return 0, nil }
+	if f.asked != theBroker {
+		gone = c.watch(f)
+	}
+	w = c.book.open(f)
 	switch f.kind {
 	case kill:
-		if f.asked == theBroker {
-			w = c.book.open(f)
-			p.kill()
-			return w, nil
-		}
-		watch := c.watch(f)
-		w = c.book.open(f)
 		p.kill()
-		w.gone, err = watch()
-		return w, err
 	case freeze:
-		w = c.book.open(f)
-		return w, p.signal(syscall.SIGSTOP)
-	default:
-		w = c.book.open(f)
-		return w, p.end()
+		err = p.signal(syscall.SIGSTOP)
+	case end:
+		err = p.end()
 	}
+	if err == nil {
+		w.gone, err = gone()
+	}
+	return w, err
 }
