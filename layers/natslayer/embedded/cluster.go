@@ -82,12 +82,12 @@ func (c *Cluster) check(o *Options) error {
 		return fmt.Errorf("Cluster.Listen: %w", err)
 	}
 	if c.Advertise != "" {
-		if _, err := dialable(c.Advertise); err != nil {
+		if err := dialable(c.Advertise); err != nil {
 			return fmt.Errorf("Cluster.Advertise: %w", err)
 		}
 	}
 	for i, r := range c.Routes {
-		if _, err := dialable(r); err != nil {
+		if err := dialable(r); err != nil {
 			return fmt.Errorf("Cluster.Routes[%d]: %w", i, err)
 		}
 	}
@@ -127,7 +127,7 @@ func (c *Cluster) own() string {
 	if c.Advertise != "" {
 		return c.Advertise
 	}
-	if _, err := dialable(c.Listen); err != nil {
+	if err := dialable(c.Listen); err != nil {
 		return ""
 	}
 	return c.Listen
@@ -206,16 +206,13 @@ func hostPort(addr string) (host string, port int, err error) {
 	return host, port, nil
 }
 
-// dialable is an address that can be connected to: with a host and a port.
-func dialable(addr string) (string, error) {
+// dialable says whether addr can be connected to: it has a host and a port.
+func dialable(addr string) error {
 	host, port, err := hostPort(addr)
-	switch {
-	case err != nil:
-		return "", err
-	case host == "" || port == -1:
-		return "", fmt.Errorf("%q cannot be connected to: write host:port with the host and the port of a node", addr)
+	if err == nil && (host == "" || port == -1) {
+		err = fmt.Errorf("%q cannot be connected to: write host:port with the host and the port of a node", addr)
 	}
-	return addr, nil
+	return err
 }
 
 // ClusterAddr is the address where the server listens for other nodes, "" when it is alone.
@@ -240,7 +237,7 @@ func (s *Server) AddRoutes(ctx context.Context, routes ...string) error {
 		return fmt.Errorf("embedded: add routes: %w", context.Cause(ctx))
 	}
 	for _, r := range routes {
-		if _, err := dialable(r); err != nil {
+		if err := dialable(r); err != nil {
 			return fmt.Errorf("embedded: add routes: %w", err)
 		}
 	}
