@@ -37,7 +37,9 @@ type Cluster struct {
 	User, Password string
 
 	// TLS encrypts the routes. It serves both ends of each: Certificates, RootCAs and, if it is another,
-	// ClientCAs. Both ends must show a certificate. Default: no encryption.
+	// ClientCAs. Both ends must show a certificate. It must be good for the host of the route; a node that is heard of
+	// from another is expected to have the name of the first route that has one, or else its IP address. Default: no
+	// encryption.
 	TLS *tls.Config
 
 	// JetStreamPeers is how many nodes hold JetStream, 3 or 5; set it on those nodes only. Routes must then list the
