@@ -6,7 +6,9 @@ package server_test
 
 import (
 	"errors"
+	"io"
 	"net"
+	"strings"
 	"testing"
 
 	"github.com/tideway-go/tideway/asgi"
@@ -31,6 +33,23 @@ func TestBroadcastAllocations(t *testing.T) {
 		t.Errorf("%v allocations for each member", n)
 	}
 	close(done)
+}
+
+// A message there and back costs its bytes and the two events, which travel as interfaces.
+func TestEchoAllocations(t *testing.T) {
+	p := variant{}.mount(t, answering, server.Options{}).open()
+	out := frame(fin|text, strings.Repeat("x", 128))
+	in := make([]byte, len(out)-4) // the server does not mask
+	if n := testing.AllocsPerRun(1000, func() {
+		if _, err := p.Write(out); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(p.br, in); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 3 {
+		t.Errorf("%v allocations for a message, want 3", n)
+	}
 }
 
 // drain reads until the end.

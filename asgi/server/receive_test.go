@@ -1,8 +1,10 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -52,6 +54,36 @@ func TestReceiveObeysItsContext(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Messages that come whole and all that comes otherwise keep their order and their bytes, however the socket cuts them.
+func TestMessagesInPieces(t *testing.T) {
+	long, edge := strings.Repeat("long ", 1000), strings.Repeat("x", 280) // one frame of edge fills the read buffer
+	sent := bytes.Join([][]byte{
+		frame(fin|text, "a"), frame(text, "be"), frame(fin|cont, "gun"), frame(fin|bin, ""), frame(fin|text, "après"),
+		frame(fin|pong, "late"), frame(fin|bin, edge), frame(fin|text, long), frame(bin, "1"), frame(fin|pong, ""), frame(fin|cont, edge), frame(fin|text, "z"),
+	}, nil)
+	want := []struct {
+		first   byte
+		payload string
+	}{{text, "a"}, {text, "begun"}, {bin, ""}, {text, "après"}, {bin, edge}, {text, long}, {bin, "1" + edge}, {text, "z"}}
+	for _, size := range []int{1, 2, 3, 5, 7, 100, 287, 288, 289, len(sent)} {
+		synctest.Test(t, func(t *testing.T) {
+			p := variant{}.mountPipes(t, echoing(nil), server.Options{}).open()
+			go func() { // ends with what is to be sent, or with the pipe
+				for piece := range slices.Chunk(sent, size) {
+					if _, err := p.Write(piece); err != nil {
+						return
+					}
+				}
+			}()
+			for _, w := range want {
+				if err := p.expect(fin|w.first, w.payload); err != nil {
+					t.Fatalf("pieces of %d bytes: %v", size, err)
+				}
+			}
+		})
+	}
 }
 
 // A full application stops the reader: what it has not received stays with the client.
