@@ -75,7 +75,8 @@ func (n *node) fits(m *driver.Message) error {
 	return nil
 }
 
-// request publishes data once and waits for the answer of the process that listens.
+// request publishes data once and waits for the answer of the process that listens. Where nobody listened, nobody can have
+// taken it: after an outage it is published again, since the other process may have lost the same broker.
 func (n *node) request(ctx context.Context, subject string, data []byte) error {
 	limited, cancel := context.WithTimeout(ctx, answerTime-goneTime)
 	defer cancel()
@@ -83,6 +84,9 @@ func (n *node) request(ctx context.Context, subject string, data []byte) error {
 		return ended(ctx, err)
 	}
 	reply, err := n.nc.RequestWithContext(limited, subject, data)
+	for errors.Is(err, nats.ErrNoResponders) && n.link.returning() && pauseFor(limited, returnPause) {
+		reply, err = n.nc.RequestWithContext(limited, subject, data)
+	}
 	switch {
 	case err == nil:
 		return answered(reply.Data)
@@ -94,6 +98,24 @@ func (n *node) request(ctx context.Context, subject string, data []byte) error {
 		return fmt.Errorf("nothing was sent: %w", err)
 	default:
 		return fmt.Errorf("%w (%w)", driver.ErrUncertain, err)
+	}
+}
+
+// returnPause is the time between two looks for a process that may be on its way back.
+const returnPause = 50 * time.Millisecond
+
+// pauseFor waits, and returns false when there is no time left.
+func pauseFor(ctx context.Context, d time.Duration) bool {
+	if limit, ok := ctx.Deadline(); ok && time.Until(limit) < 2*d {
+		return false
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -14,7 +14,18 @@ import (
 
 // link says whether the connection is up.
 type link struct {
-	lost atomic.Pointer[outage] // nil while it is up
+	lost atomic.Pointer[outage]    // nil while it is up
+	back atomic.Pointer[time.Time] // when the last outage ended; nil if there was none
+}
+
+// returnTime is how long after an outage other processes may still be on their way back: who has lost the same broker
+// tries again after 3 s at most.
+const returnTime = 5 * time.Second
+
+// returning says that an outage ended a moment ago, so that processes nobody hears of may only be late.
+func (l *link) returning() bool {
+	back := l.back.Load()
+	return back != nil && time.Since(*back) < returnTime
 }
 
 // outage is one episode without a connection.
@@ -111,6 +122,8 @@ func (n *node) up() {
 		}
 	}
 	n.unsent.Store(0)
+	now := time.Now()
+	n.link.back.Store(&now)
 	n.link.lost.Store(nil)
 	close(o.over)
 	n.local.DeliverAll(n.host.Outage(nil))

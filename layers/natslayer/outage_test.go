@@ -110,6 +110,37 @@ func TestShortOutage(t *testing.T) {
 	}
 }
 
+// L12: two processes lose one broker, and the first that is back does not take the other for dead.
+func TestTheOtherIsOnItsWayBack(t *testing.T) {
+	b := newBroker(t)
+	p, q := b.process(nil), b.process(nil)
+	atP, atQ, theirs := listen(p), listen(q), q.channel()
+	q.cable.cut()
+	atQ.told(t, 1, 0)
+	p.cable.cut()
+	atP.told(t, 1, 0)
+	p.cable.mend()
+	atP.told(t, 1, 1)
+	far := time.Now().Add(patience) // however slow the machine
+	p.n.link.back.Store(&far)
+	sent := make(chan error, 1)
+	go func() { sent <- p.Send(t.Context(), theirs, note.With(text{"waits"})) }() // waited for below
+	q.cable.mend()
+	if err := <-sent; err != nil {
+		t.Fatalf("L12: a direct send to a process that comes back: %v", err)
+	}
+	q.want(theirs, "waits")
+	long := time.Now().Add(-returnTime)
+	p.n.link.back.Store(&long)
+	p.must(q.EndChannel(t.Context(), theirs))
+	q.cable.cut()
+	atQ.told(t, 2, 1)
+	if err := p.Send(t.Context(), theirs, note.With(text{"nobody"})); !errors.Is(err, layers.ErrNoChannel) {
+		t.Errorf("L12: long after an outage, a direct send to nobody: %v", err)
+	}
+	q.cable.mend()
+}
+
 // The link's patience, without a broker.
 func TestLinkWaits(t *testing.T) {
 	lost := errors.New("lost")
