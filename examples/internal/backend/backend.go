@@ -65,11 +65,23 @@ func (c *Choice) Open(ctx context.Context, opts layers.Options) (*Backend, error
 
 // embed starts a NATS server inside this process.
 func (c *Choice) embed(ctx context.Context, opts layers.Options) (*Backend, error) {
-	server, err := embedded.Start(ctx, c.options(len(opts.Durables) > 0))
+	node := c.node()
+	o := &natslayer.Options{Options: opts}
+	if node != nil && len(opts.Durables) > 0 {
+		// Jobs need JetStream on the nodes of the cluster, each under a name of its own that stays, and copies that
+		// outlive a node.
+		peers := len(node.Cluster.Routes) + 1
+		if peers != 3 && peers != 5 {
+			return nil, fmt.Errorf("-cluster: jobs are kept on 3 or 5 nodes, and -routes makes %d: name the 2 or 4 others", peers)
+		}
+		node.Name = "node-" + strings.NewReplacer(".", "-", ":", "-").Replace(c.cluster)
+		node.Cluster.JetStreamPeers, o.Replicas = peers, 3
+	}
+	server, err := embedded.Start(ctx, node)
 	if err != nil {
 		return nil, err
 	}
-	layer, err := natslayer.New(ctx, server.Conn(), &natslayer.Options{Options: opts})
+	layer, err := natslayer.New(ctx, server.Conn(), o)
 	if err != nil {
 		return nil, errors.Join(err, server.Close(ctx))
 	}
@@ -85,9 +97,8 @@ func (b *Backend) Close(ctx context.Context) error {
 	return err
 }
 
-// options are those of the server inside: a node of a cluster, if it has an address. Jobs need JetStream on every node
-// then, and each a name of its own that stays.
-func (c *Choice) options(jobs bool) *embedded.Options {
+// node is the server inside as one node of a cluster; nil if it is alone.
+func (c *Choice) node() *embedded.Options {
 	if c.cluster == "" {
 		return nil
 	}
@@ -95,10 +106,5 @@ func (c *Choice) options(jobs bool) *embedded.Options {
 	if c.routes != "" {
 		cluster.Routes = strings.Split(c.routes, ",")
 	}
-	opts := &embedded.Options{Listen: "127.0.0.1:0", Cluster: cluster}
-	if jobs {
-		opts.Name = "node-" + strings.NewReplacer(".", "-", ":", "-").Replace(c.cluster)
-		cluster.JetStreamPeers = len(cluster.Routes) + 1
-	}
-	return opts
+	return &embedded.Options{Listen: "127.0.0.1:0", Cluster: cluster}
 }

@@ -19,13 +19,18 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func open(t *testing.T, flags ...string) (*backend.Backend, error) {
 	t.Helper()
 	fs := flag.NewFlagSet("example", flag.ContinueOnError)
+	jobs := fs.Bool("jobs", false, "")
 	choice := backend.Flags(fs)
 	if err := fs.Parse(flags); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	b, err := choice.Open(ctx, layers.Options{})
+	var opts layers.Options
+	if *jobs {
+		opts.Durables = []layers.Durable{{Queues: "jobs"}}
+	}
+	b, err := choice.Open(ctx, opts)
 	if err == nil {
 		t.Cleanup(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -82,6 +87,8 @@ func TestMistakes(t *testing.T) {
 		{[]string{"-layer", "nats://127.0.0.1:1", "-cluster", "127.0.0.1:0"}, "leave one of them out"},
 		{[]string{"-routes", "127.0.0.1:7002"}, "name this one's own address with -cluster too"},
 		{[]string{"-cluster", "nowhere"}, "nowhere"},
+		{[]string{"-jobs", "-cluster", "127.0.0.1:0"}, "name the 2 or 4 others"},
+		{[]string{"-jobs", "-cluster", "127.0.0.1:0", "-routes", "127.0.0.1:7002"}, "name the 2 or 4 others"},
 	} {
 		if _, err := open(t, c.flags...); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: got error %v, want one with %q", c.flags, err, c.want)
