@@ -183,7 +183,7 @@ func (w *Worker) cutLater(handlers context.Context, cut context.CancelCauseFunc)
 
 // toStderr is the logger of a worker that was given none.
 func toStderr() *zap.Logger {
-	encoder := zapcore.NewConsoleEncoder(zap.NewProductionEncoderConfig())
+	encoder := zapcore.NewConsoleEncoder(zap.NewDevelopmentEncoderConfig())
 	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(os.Stderr), zap.WarnLevel))
 }
 

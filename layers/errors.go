@@ -18,7 +18,8 @@ var (
 	ErrMessageTooLarge = errors.New("layers: message is too large")
 
 	// ErrNoChannel is returned by Send, where the backend can know, and by GroupAdd and Receive for a process-local
-	// channel that does not exist or has ended: its connection is gone for good, so a stored name can be deleted.
+	// channel that does not exist or has ended: its connection is gone for good, so a stored name can be deleted. Over a
+	// network it may also be that its process has lost the broker for a moment, which nobody else can tell apart.
 	ErrNoChannel = errors.New("layers: no such channel")
 
 	// ErrNoLayer is returned by every method of a nil *Layer.

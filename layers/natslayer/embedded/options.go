@@ -119,6 +119,6 @@ func (o *Options) jetStream() bool { return o.Cluster == nil || o.Cluster.JetStr
 
 // warnings is the logger of who names none.
 func warnings() *zap.Logger {
-	encoder := zapcore.NewConsoleEncoder(zap.NewProductionEncoderConfig())
+	encoder := zapcore.NewConsoleEncoder(zap.NewDevelopmentEncoderConfig())
 	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(os.Stderr), zap.WarnLevel))
 }
