@@ -82,7 +82,10 @@ func (s *chat) receive(ctx context.Context, c *consumers.Conn, in saying) error 
 		return c.SendJSON(ctx, refusal{fmt.Sprintf("A message has at most %d characters; this one has %d.", maxText, n), id})
 	}
 	now := time.Now().UTC().Format(time.RFC3339)
-	return c.GroupSend(ctx, s.group, chatMessage.With(said{text, nameOf(in.User), id, now}))
+	if err := c.GroupSend(ctx, s.group, chatMessage.With(said{text, nameOf(in.User), id, now})); err != nil && ctx.Err() == nil {
+		return c.SendJSON(ctx, refusal{"This message did not reach the room. Try again.", id}) // the layer logs why
+	}
+	return nil
 }
 
 // nameOf makes of what a client calls itself a name that fits into one line.

@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tideway-go/tideway/layers"
+	"github.com/tideway-go/tideway/layers/memlayer"
 	"github.com/tideway-go/tideway/testing/asgitest"
 )
 
@@ -51,6 +53,21 @@ func TestARefusedMessageIsHeardByItsSenderAlone(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAMessageThatTheLayerDoesNotTake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		layer := memlayer.New(&layers.Options{MaxMessageSize: 200})
+		defer layer.Close(t.Context())
+		ann := asgitest.New(t, app()).With(&asgitest.Options{Layer: layer}).Dial("/ws/chat/lobby/")
+		ann.SendJSON(saying{Text: strings.Repeat("x", 200), ID: "1"})
+		ann.ExpectJSON(refusal{Error: "This message did not reach the room. Try again.", ID: "1"})
+		ann.SendJSON(saying{Text: "short"})
+		var heard said
+		if ann.ReceiveJSON(&heard); heard.Text != "short" {
+			t.Errorf("Ann heard %+v, want what she said after the refusal", heard)
+		}
+	})
 }
 
 func TestBadJSONEndsThatConnectionOnly(t *testing.T) {
