@@ -45,8 +45,9 @@ type pump struct {
 
 // waiter is one who waits for a message.
 type waiter struct {
-	c  chan taken // has room for one
-	at *list.Element
+	c    chan taken // has room for one
+	at   *list.Element
+	left bool // it only waits to hear what became of the message that is on its way to it
 }
 
 type taken struct {
@@ -143,6 +144,7 @@ func (p *pump) leave(w *waiter) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if w.at == nil {
+		w.left = true
 		return false
 	}
 	p.waiters.Remove(w.at)
@@ -163,10 +165,14 @@ func (p *pump) first() *waiter {
 	return w
 }
 
-// putBack puts a waiter whose message was lost at the head of the line.
+// putBack puts a waiter whose message was lost at the head of the line, unless it waits for no other.
 func (p *pump) putBack(w *waiter) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if w.left {
+		w.c <- taken{err: context.Canceled}
+		return
+	}
 	w.at = p.waiters.PushFront(w)
 }
 

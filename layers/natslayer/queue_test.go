@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
 
 	"github.com/tideway-go/tideway/layers"
@@ -159,6 +160,40 @@ func TestQueueCancelled(t *testing.T) {
 			continue
 		}
 		p.want("jobs", fmt.Sprint(i))
+	}
+}
+
+// A Receive whose ctx ends while its message is lost on the way ends too, and does not wait for the next one.
+func TestQueueCancelledWhileClaiming(t *testing.T) {
+	b := newBroker(t)
+	p := b.process(nil)
+	mute, err := p.n.nc.SubscribeSync("mute") // hears the claim and confirms nothing
+	p.must(err)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { // ends with ctx; waited for below
+		_, err := p.Receive(ctx, "jobs")
+		ended <- err
+	}()
+	eventually(t, func() bool { return p.waits("jobs") }, "the receiver waits")
+	q, err := p.n.store.queue("jobs")
+	p.must(err)
+	q.mu.Lock()
+	q.pump.in <- &nats.Msg{Subject: q.subject, Reply: "mute", Data: hello}
+	q.mu.Unlock()
+	_, err = mute.NextMsg(patience)
+	p.must(err)
+	cancel()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("a Receive whose ctx ended: %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("a Receive whose ctx ended while its message was lost waits on")
+	}
+	if n := p.Stats().Dropped[layers.DropFailed]; n != 1 {
+		t.Errorf("L11: %d lost messages are counted, want 1", n)
 	}
 }
 
