@@ -134,6 +134,13 @@ func (b *book) at(when time.Duration, concerned ...int) (list []*window) {
 	return list
 }
 
+// brokerless reports whether the broker was not there at a time.
+func (b *book) brokerless(at time.Duration) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.ContainsFunc(b.windows, func(w *window) bool { return w.victim == theBroker && w.repaired > at })
+}
+
 // cut returns whether a fault ended a node's process between two times.
 func (b *book) cut(node int, from, to time.Duration) bool {
 	b.mu.Lock()
@@ -286,12 +293,24 @@ func (c *chaos) strike(f fault) {
 	if f.kind == freeze {
 		repaired = p.signal(syscall.SIGCONT)
 	} else {
-		repaired = p.start()
+		repaired = c.restart(p)
 	}
 	if err := errors.Join(err, repaired); err != nil {
 		c.t.Errorf("%s: %v", f, err)
 	}
 	c.book.close(w, recovery)
+}
+
+// restart starts a process as a supervisor does: again and again while it ends because there is no broker.
+func (c *chaos) restart(p *process) error {
+	for {
+		begun := c.book.now()
+		err := p.start()
+		if err == nil || !c.book.brokerless(begun) {
+			return err
+		}
+		c.pause(time.Second)
+	}
 }
 
 // hit opens the window and does the harm. It returns when the victim's members are gone, if they must be.

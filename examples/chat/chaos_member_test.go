@@ -96,11 +96,12 @@ func (c *chaos) unheard(number int64) (pairs int) {
 
 // live keeps a member connected until ctx ends.
 func (m *member) live(ctx context.Context) {
-	b := m.chaos.book
+	b, refused := m.chaos.book, false
 	for ctx.Err() == nil {
 		ws, err := m.chaos.dial(ctx, m.node, "/ws/chat/"+m.room()+"/")
 		if now := b.now(); err != nil {
-			if ctx.Err() == nil && len(b.at(now, m.node)) == 0 {
+			if ctx.Err() == nil && len(b.at(now, m.node)) == 0 && !refused {
+				refused = true // says it once
 				m.chaos.t.Errorf("%6.1fs: %s cannot connect to node %d, outside of any window: %v", now.Seconds(), m.name, m.node, err)
 			}
 			m.chaos.pause(50 * time.Millisecond)
