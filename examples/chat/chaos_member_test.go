@@ -119,8 +119,12 @@ func (m *member) live(ctx context.Context) {
 
 // dial connects to a node where it is now.
 func (c *chaos) dial(ctx context.Context, node int, path string) (*websocket.Conn, error) {
+	addr := c.nodes[node].address(siteAddress)
+	if addr == "" {
+		return nil, errEnded
+	}
 	dialer := websocket.Dialer{HandshakeTimeout: 10 * time.Second}
-	ws, answer, err := dialer.DialContext(ctx, "ws://"+c.nodes[node].address(siteAddress)+path, nil)
+	ws, answer, err := dialer.DialContext(ctx, "ws://"+addr+path, nil)
 	if err != nil && answer != nil {
 		err = fmt.Errorf("%w: %s", err, answer.Status)
 	}

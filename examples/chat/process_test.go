@@ -127,14 +127,19 @@ func (p *process) life() *running {
 	return p.run
 }
 
-// address is what the n-th group of ready found; "" while the process starts.
+// address is what the n-th group of ready found; "" while the process does not serve.
 func (p *process) address(n int) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.run == nil || n >= len(p.run.found) {
+	if p.run == nil || p.run.found == nil {
 		return ""
 	}
-	return p.run.found[n]
+	select {
+	case <-p.run.ended:
+		return "" // somebody else may have its port by now
+	default:
+		return p.run.found[n]
+	}
 }
 
 func (p *process) signal(s syscall.Signal) error {
