@@ -1,0 +1,178 @@
+package redislayer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/tideway-go/tideway/layers/driver"
+)
+
+// GroupAdd implements driver.Groups. Redis knows all members, of any process; those of this one are in its table too,
+// which says what to renew, and what to remove when a channel ends.
+func (c *core) GroupAdd(ctx context.Context, group, channel string) error {
+	if isQueue(channel) {
+		return c.holdQueue(ctx, group, channel)
+	}
+	s := c.shardOf(group)
+	b, key := s.B(), c.keys.group(group)
+	err := firstError(s.DoMulti(ctx,
+		b.Zadd().Key(key).ScoreMember().ScoreMember(seconds(time.Now()), channel).Build(),
+		b.Expire().Key(key).Seconds(c.groupSeconds()).Build()))
+	if err != nil {
+		return s.failed(ctx, err)
+	}
+	if !c.own(channel) {
+		return nil
+	}
+	if _, err := c.local.Join(group, channel); err != nil { // it has ended meanwhile
+		gone := []membership{{group, channel}}
+		if c.forget(ctx, s, gone) != nil {
+			s.lease.later(gone)
+		}
+		return err
+	}
+	return nil
+}
+
+func (c *core) groupSeconds() int64 { return int64(c.opts.GroupExpiry / time.Second) }
+
+// GroupDiscard implements driver.Groups.
+func (c *core) GroupDiscard(ctx context.Context, group, channel string) error {
+	if isQueue(channel) {
+		return c.releaseQueue(ctx, group, channel)
+	}
+	s := c.shardOf(group)
+	if err := c.forget(ctx, s, []membership{{group, channel}}); err != nil {
+		return s.failed(ctx, err)
+	}
+	c.local.Leave(group, channel)
+	s.lease.discarded(membership{group, channel})
+	return nil
+}
+
+// forget removes memberships from Redis.
+func (c *core) forget(ctx context.Context, s *shard, all []membership) error {
+	commands := make(rueidis.Commands, 0, len(all))
+	for _, m := range all {
+		commands = append(commands, s.B().Zrem().Key(c.keys.group(m.group)).Member(m.channel).Build())
+	}
+	return firstError(s.DoMulti(ctx, commands...))
+}
+
+// groupScript stores messages for several processes: KEYS their keys; ARGV stamp, the stamp of the oldest that has not
+// expired, expiry, then for each key an entry and a capacity. It returns which keys were full.
+var groupScript = rueidis.NewLuaScript(`
+local full = {}
+for i = 1, #KEYS do
+  redis.call('ZREMRANGEBYSCORE', KEYS[i], 0, '(' .. ARGV[2])
+  if redis.call('ZCARD', KEYS[i]) < tonumber(ARGV[3 + 2 * i]) then
+    redis.call('ZADD', KEYS[i], ARGV[1], ARGV[2 + 2 * i])
+    redis.call('EXPIRE', KEYS[i], ARGV[3])
+  else
+    full[#full + 1] = i
+  end
+end
+return full`)
+
+// addressee is one key of a group's message, and the channels of it that are members.
+type addressee struct {
+	key      string
+	channels []string
+}
+
+// GroupSend implements driver.Groups: one round trip for the members, and one for the messages, of which each process
+// gets one. Members of this process get theirs without Redis.
+func (c *core) GroupSend(ctx context.Context, group string, m *driver.Message) error {
+	members, err := c.members(ctx, group)
+	if err != nil {
+		return err
+	}
+	var own []string
+	remote := make([][]addressee, len(c.shards))
+	at := make(map[string]int) // of a key in its shard's list
+	for _, channel := range members {
+		if c.own(channel) {
+			own = append(own, channel)
+			continue
+		}
+		name := nonLocal(channel)
+		i := shardOf(name, len(c.shards))
+		j, ok := at[name]
+		if !ok {
+			j = len(remote[i])
+			at[name] = j
+			remote[i] = append(remote[i], addressee{key: c.keys.message(channel)})
+		}
+		remote[i][j].channels = append(remote[i][j].channels, channel)
+	}
+	if err := c.scatter(ctx, group, m, remote); err != nil {
+		return err
+	}
+	c.deliver(own, group, m)
+	return nil
+}
+
+// scatter stores a message on all shards at once.
+func (c *core) scatter(ctx context.Context, group string, m *driver.Message, remote [][]addressee) error {
+	var (
+		wg     sync.WaitGroup
+		errs   = make([]error, len(remote))
+		stamp  = c.clock.next()
+		single = len(c.shards) == 1
+	)
+	for i, all := range remote {
+		switch {
+		case len(all) == 0:
+		case single:
+			errs[i] = c.storeGroup(ctx, c.shards[i], group, m, stamp, all)
+		default:
+			wg.Go(func() { errs[i] = c.storeGroup(ctx, c.shards[i], group, m, stamp, all) })
+		}
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// storeGroup runs groupScript on one shard.
+func (c *core) storeGroup(ctx context.Context, s *shard, group string, m *driver.Message, stamp string, all []addressee) error {
+	keys, args := make([]string, 0, len(all)), make([]string, 0, 3+2*len(all))
+	args = append(args, stamp, c.oldest(), c.expiry)
+	for _, a := range all {
+		entry, err := c.format.pack(m.Data(), a.channels, true, time.Now())
+		if err != nil {
+			return err
+		}
+		keys = append(keys, a.key)
+		args = append(args, rueidis.BinaryString(entry), fmt.Sprint(c.bound(a.channels[0])))
+	}
+	full, err := groupScript.Exec(ctx, s, keys, args).AsIntSlice()
+	if err != nil && !rueidis.IsRedisNil(err) {
+		return s.uncertain(ctx, err)
+	}
+	for _, i := range full {
+		for _, channel := range all[i-1].channels {
+			c.host.Dropped(channel, group, m, driver.ErrFull)
+		}
+	}
+	return nil
+}
+
+// deliver hands a message to channels of this process, and reports those that do not take it. One that has ended is no loss.
+func (c *core) deliver(channels []string, group string, m *driver.Message) {
+	for _, channel := range channels {
+		switch err := c.local.Deliver(channel, m); err {
+		case nil, driver.ErrNoChannel:
+		default:
+			c.host.Dropped(channel, group, m, err)
+		}
+	}
+}

@@ -1,0 +1,190 @@
+package redislayer
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+	"go.uber.org/zap"
+)
+
+// Settings of connections.
+const (
+	connectTime = 10 * time.Second // for the first connections, when ctx has no deadline
+	dialTime    = 2 * time.Second
+	writeTime   = 10 * time.Second // for a command to be answered
+	bufferBytes = 64 << 10         // of a connection, each way
+)
+
+// host is one Redis server, or the Redis that sentinels name.
+type host struct {
+	name   string // its URL without password, for logs and errors
+	option rueidis.ClientOption
+}
+
+// parseHosts reads Options.Hosts.
+func parseHosts(o *Options) ([]host, error) {
+	var hosts []host
+	secure := false
+	for i, text := range o.Hosts {
+		h, err := parseHost(text, o.TLS)
+		if err != nil {
+			return nil, fmt.Errorf("redislayer: Options.Hosts[%d]: %w", i, err)
+		}
+		if j := slices.IndexFunc(hosts, func(other host) bool { return other.name == h.name }); j >= 0 {
+			return nil, fmt.Errorf("redislayer: Options.Hosts[%d] and [%d] are both %s: name each server once", j, i, h.name)
+		}
+		secure = secure || h.option.TLSConfig != nil
+		hosts = append(hosts, h)
+	}
+	if o.TLS != nil && !secure {
+		return nil, errors.New("redislayer: Options.TLS is set and no host has TLS: write rediss:// instead of redis://")
+	}
+	return hosts, nil
+}
+
+func parseHost(text string, config *tls.Config) (host, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		var bad *url.Error
+		errors.As(err, &bad) // which shows the password
+		return host{}, fmt.Errorf("it is no URL: %w", bad.Err)
+	}
+	h := host{name: redact(u)}
+	switch u.Scheme {
+	case "redis", "rediss":
+		if u.Host == "" {
+			return host{}, fmt.Errorf("%s has no host: write %s://localhost:6379", h.name, u.Scheme)
+		}
+	case "unix":
+		if u.Path == "" {
+			return host{}, fmt.Errorf("%s has no path: write unix:///run/redis/redis.sock", h.name)
+		}
+	default:
+		return host{}, fmt.Errorf("%q is no URL of a Redis server: write redis://host:6379, rediss:// for TLS, or unix:///path", h.name)
+	}
+	for key := range u.Query() {
+		if key != "db" && key != "addr" && key != "master_set" {
+			return host{}, fmt.Errorf("%s has an unknown option %q: there are db, addr and master_set", h.name, key)
+		}
+	}
+	if u.Query().Has("addr") && u.Query().Get("master_set") == "" {
+		return host{}, fmt.Errorf("%s has several addresses, which only sentinels have: name their master_set", h.name)
+	}
+	if h.option, err = rueidis.ParseURL(text); err != nil {
+		return host{}, fmt.Errorf("%s: %w", h.name, err)
+	}
+	h.settle(config)
+	return h, nil
+}
+
+// settle sets what a URL does not say.
+func (h *host) settle(config *tls.Config) {
+	o := &h.option
+	if o.TLSConfig != nil && config != nil {
+		name := o.TLSConfig.ServerName
+		o.TLSConfig = config.Clone()
+		if o.TLSConfig.ServerName == "" {
+			o.TLSConfig.ServerName = name
+		}
+	}
+	o.ForceSingleClient = o.Sentinel.MasterSet == ""
+	if !o.ForceSingleClient {
+		o.Sentinel.TLSConfig = o.TLSConfig
+		o.Sentinel.Dialer.Timeout = dialTime
+		o.Sentinel.TopologyRefreshInterval = 5 * time.Second
+	}
+	o.Dialer.Timeout = dialTime
+	o.ConnWriteTimeout = writeTime
+	o.ReadBufferEachConn, o.WriteBufferEachConn = bufferBytes, bufferBytes
+	o.DisableCache = true
+	o.DisableRetry = true     // a message is never sent twice
+	o.AlwaysPipelining = true // so that a ctx that ends does not end the connection
+}
+
+// redact is a URL without its password.
+func redact(u *url.URL) string {
+	clean := *u
+	clean.User = nil
+	return clean.String()
+}
+
+// connect makes the client of a host. A server that refuses is an error at once, one that is not there may come.
+func (h *host) connect(ctx context.Context, log *zap.Logger) (rueidis.Client, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, connectTime)
+		defer cancel()
+	}
+	for try := 1; ; try++ {
+		client, err := rueidis.NewClient(h.option)
+		if err == nil {
+			if err = h.suits(ctx, client); err == nil {
+				return client, nil
+			}
+		}
+		if client != nil {
+			client.Close()
+		}
+		if _, refused := rueidis.IsRedisErr(err); refused || errors.Is(err, errUnsuited) {
+			return nil, fmt.Errorf("redislayer: connect to %s: %w", h.name, err)
+		}
+		if try == 1 {
+			log.Warn("redislayer: no Redis answers; trying again", zap.String("host", h.name), zap.Error(err))
+		}
+		select {
+		case <-time.After(pause(try)):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("redislayer: connect to %s: %w (%w)", h.name, err, context.Cause(ctx))
+		}
+	}
+}
+
+var errUnsuited = errors.New("this Redis will not do")
+
+// suits looks at the server's version and mode, if it may.
+func (h *host) suits(ctx context.Context, client rueidis.Client) error {
+	info, err := client.Do(ctx, client.B().Info().Section("server").Build()).ToString()
+	if err != nil {
+		if _, refused := rueidis.IsRedisErr(err); refused {
+			return nil // by an ACL: the first command that needs more will tell
+		}
+		return err
+	}
+	for line := range strings.Lines(info) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		switch key {
+		case "redis_version":
+			major, _, _ := strings.Cut(value, ".")
+			if n, err := strconv.Atoi(major); err == nil && n < 5 {
+				return fmt.Errorf("%w: it is version %s, and BZPOPMIN came with 5.0", errUnsuited, value)
+			}
+		case "redis_mode":
+			if value == "cluster" {
+				return fmt.Errorf("%w: it is a Redis Cluster, where the keys of channels_redis cannot be used; name single servers", errUnsuited)
+			}
+		}
+	}
+	return nil
+}
+
+// pause is the wait before the next try: longer each time, and never the same for two processes.
+func pause(try int) time.Duration {
+	d := min(50*time.Millisecond<<min(try-1, 10), 2*time.Second)
+	return d/2 + rand.N(d)
+}
+
+// neverSent says that an error came before anything was sent.
+func neverSent(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}

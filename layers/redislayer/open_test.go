@@ -1,0 +1,110 @@
+package redislayer
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tideway-go/tideway/layers"
+)
+
+func TestRefused(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		opts Options
+		want string
+	}{
+		{"case 21: no URL", Options{Hosts: []string{"localhost:6379"}}, "write redis://host:6379"},
+		{"case 21: no URL at all", Options{Hosts: []string{"redis://user:secret@h:p"}}, "it is no URL"},
+		{"no host", Options{Hosts: []string{"redis://"}}, "write redis://localhost:6379"},
+		{"no path", Options{Hosts: []string{"unix://"}}, "write unix:///run/redis/redis.sock"},
+		{"another scheme", Options{Hosts: []string{"http://user:secret@h"}}, "write redis://host:6379"},
+		{"an unknown option of a URL", Options{Hosts: []string{"redis://h?dbs=1"}}, `unknown option "dbs"`},
+		{"addresses without a master", Options{Hosts: []string{"redis://h?addr=b:1"}}, "name their master_set"},
+		{"no number", Options{Hosts: []string{"redis://h/one"}}, "invalid database number"},
+		{"a host twice", Options{Hosts: []string{"redis://h", "redis://a@h"}}, "are both redis://h"},
+		{"TLS for nobody", Options{Hosts: []string{"redis://h"}, TLS: &tls.Config{}}, "write rediss://"},
+		{"an empty key", Options{Keys: []string{"a", ""}}, "Options.Keys[1] is empty"},
+		{"a short expiry of groups", Options{GroupExpiry: time.Millisecond}, "whole seconds"},
+		{"a negative expiry of groups", Options{GroupExpiry: -time.Second}, "whole seconds"},
+		{"a prefix that is no text", Options{Prefix: "\xff"}, "UTF-8"},
+	} {
+		c.opts.Logger = zap.NewNop()
+		_, err := Core(t.Context(), &c.opts)
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v, want an error that says %q and no password", c.name, err, c.want)
+		}
+	}
+	defer func() {
+		if r := recover(); r == nil {
+			t.Error("L5: a negative capacity does not panic")
+		}
+	}()
+	_, _ = Core(t.Context(), &Options{Options: layers.Options{Capacity: -1}})
+}
+
+func TestDefaults(t *testing.T) {
+	o, err := (*Options)(nil).withDefaults()
+	o.forCore()
+	if err != nil || len(o.Hosts) != 1 || o.Hosts[0] != DefaultHost || o.Prefix != DefaultPrefix || o.GroupExpiry != DefaultGroupExpiry || o.RandomPrefix != 12 {
+		t.Errorf("case 21: the defaults are %+v, %v", o, err)
+	}
+	o = Options{RandomPrefix: -1}
+	if o.forCore(); o.RandomPrefix != 0 {
+		t.Errorf("case 14: a negative RandomPrefix is %d bytes", o.RandomPrefix)
+	}
+	for text, want := range map[string]struct{ addr, master, server string }{
+		"redis://u:p@h:1/2":                                  {"h:1", "", ""},
+		"rediss://h":                                         {"h:6379", "", "h"},
+		"unix:///run/r.sock?db=3":                            {"/run/r.sock", "", ""},
+		"redis://s1:26379?addr=s2:26379&master_set=mymaster": {"s1:26379", "mymaster", ""},
+	} {
+		h, err := parseHost(text, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := ""
+		if h.option.TLSConfig != nil {
+			server = h.option.TLSConfig.ServerName
+		}
+		if o := h.option; o.InitAddress[0] != want.addr || o.Sentinel.MasterSet != want.master || server != want.server || !o.DisableRetry {
+			t.Errorf("case 21: %s: %+v", text, o)
+		}
+	}
+	h, err := parseHost("rediss://h", &tls.Config{MinVersion: tls.VersionTLS13})
+	if err != nil || h.option.TLSConfig.MinVersion != tls.VersionTLS13 || h.option.TLSConfig.ServerName != "h" {
+		t.Errorf("Options.TLS: %+v, %v", h.option.TLSConfig, err)
+	}
+}
+
+func TestNobodyThere(t *testing.T) {
+	cable := NewCable(t)
+	cable.Cut()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := Core(ctx, &Options{Hosts: []string{cable.URL(0)}, Logger: zap.NewNop()})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("without a server: %v", err)
+	}
+	opened := make(chan error, 1)
+	go func() { // ends when the cable is mended; waited for below
+		l, err := Core(t.Context(), &Options{Hosts: []string{cable.URL(0)}, Logger: zap.NewNop()})
+		if err == nil {
+			err = l.Close(context.Background())
+		}
+		opened <- err
+	}()
+	cable.Mend()
+	if err := <-opened; err != nil {
+		t.Errorf("a server that comes late: %v", err)
+	}
+	password := strings.Replace(cable.URL(0), "unix://", "unix://user:secret@", 1)
+	if _, err := Core(t.Context(), &Options{Hosts: []string{password}, Logger: zap.NewNop()}); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("a wrong password: %v, want an error at once, without the password", err)
+	}
+}
