@@ -22,13 +22,14 @@ const (
 
 // job is a message of a durable queue that is held.
 type job struct {
-	store   *store
-	queue   *queue
-	msg     *nats.Msg
-	id      string // unique among jobs
-	m       *driver.Message
-	attempt int
-	till    atomic.Int64 // nanoseconds since 1970: the hold's end unless it is extended
+	store    *store
+	queue    *queue
+	msg      *nats.Msg
+	id       string // unique among jobs
+	m        *driver.Message
+	attempt  int
+	sequence uint64       // in the stream
+	till     atomic.Int64 // nanoseconds since 1970: the hold's end unless it is extended
 }
 
 var (
@@ -50,7 +51,7 @@ func (s *store) take(ctx context.Context, name string) (driver.Job, error) {
 		j := &job{
 			store: s, queue: q, msg: msg,
 			id:      q.token + "." + strconv.FormatUint(meta.Sequence.Stream, 10) + "." + strconv.FormatInt(meta.Timestamp.UnixNano(), 10),
-			attempt: int(meta.NumDelivered),
+			attempt: int(meta.NumDelivered), sequence: meta.Sequence.Stream,
 		}
 		j.till.Store(time.Now().Add(q.lease).UnixNano())
 		at := s.here(meta.Timestamp)
@@ -62,7 +63,7 @@ func (s *store) take(ctx context.Context, name string) (driver.Job, error) {
 			s.host.Dropped(name, "", j.m, driver.ErrExpired)
 		}
 		// Nobody can handle it, now or later. If the broker does not hear that, it gives it out once more.
-		if j.confirm(ctx, ackTerm) != nil && ctx.Err() != nil {
+		if j.end(ctx, ackTerm) != nil && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 	}
@@ -84,7 +85,16 @@ func (j *job) Reason() string { return j.msg.Header.Get(reasonHeader) }
 
 // Done implements driver.Job. It waits for the broker's word, some 50 us: of an acknowledgement that was only sent, nobody
 // would know that it was lost, and the job would run again although Done had returned nil.
-func (j *job) Done(ctx context.Context) error { return j.confirm(ctx, ackYes) }
+func (j *job) Done(ctx context.Context) error { return j.end(ctx, ackYes) }
+
+// end takes the job out of the queue.
+func (j *job) end(ctx context.Context, what []byte) error {
+	err := j.confirm(ctx, what)
+	if err == nil {
+		j.store.vacate(ctx, j.queue, j.sequence)
+	}
+	return err
+}
 
 // Retry implements driver.Job.
 func (j *job) Retry(ctx context.Context, after time.Duration) error {
@@ -111,10 +121,10 @@ func (j *job) Bury(ctx context.Context, dead, reason string) error {
 		reasonHeader:  {headerText(reason)},
 		queueHeader:   {j.queue.name},
 	}}
-	if err := j.store.putPatiently(ctx, letter, dead); err != nil {
+	if err := j.store.put(ctx, letter, dead); err != nil {
 		return err
 	}
-	if err := j.confirm(ctx, ackTerm); err != nil {
+	if err := j.end(ctx, ackTerm); err != nil {
 		return err
 	}
 	j.store.host.Delivered(1)

@@ -137,7 +137,7 @@ func (s *store) lost(q *queue) {
 // receive waits for the next message of a queue. It was taken out of the queue before it is returned.
 func (s *store) receive(ctx context.Context, name string) (*driver.Message, error) {
 	for {
-		msg, _, err := s.next(ctx, name)
+		msg, q, err := s.next(ctx, name)
 		if err != nil {
 			return nil, err
 		}
@@ -145,6 +145,7 @@ func (s *store) receive(ctx context.Context, name string) (*driver.Message, erro
 		if err != nil {
 			return nil, err
 		}
+		s.vacate(ctx, q, meta.Sequence.Stream)
 		m, ok := s.host.Message(name, msg.Data, s.here(meta.Timestamp))
 		switch {
 		case !ok: // the host has counted it

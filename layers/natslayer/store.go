@@ -226,32 +226,25 @@ func (s *store) pause(ctx context.Context, d time.Duration) error {
 
 // send stores m in a queue.
 func (s *store) send(ctx context.Context, queue string, m *driver.Message) error {
-	if err := s.putPatiently(ctx, &nats.Msg{Data: m.Data()}, queue); err != nil {
+	if err := s.put(ctx, &nats.Msg{Data: m.Data()}, queue); err != nil {
 		return err
 	}
 	s.host.Delivered(1)
 	return nil
 }
 
-// putPatiently is put that asks again whether a queue is full. Where messages are kept on several servers, the broker confirms
-// that one was taken out a moment before it makes room for the next, and a sender that was told of the first would be
-// refused. Nothing was stored then, so nothing can come twice.
-func (s *store) putPatiently(ctx context.Context, msg *nats.Msg, name string) error {
-	err := s.put(ctx, msg, name)
-	for pause := fullPause; errors.Is(err, driver.ErrFull) && s.opts.Replicas > 1 && pause <= fullMost; pause *= 2 {
-		if s.pause(ctx, pause) != nil {
-			return err
-		}
-		err = s.put(ctx, msg, name)
+// vacate sees that a message that was taken out of a queue has left its place to the next. Where messages are kept on several
+// servers, the broker confirms an acknowledgement a moment before, and a sender that hears of it would be refused as if
+// the queue were full. An answer to a deletion comes after that moment, whatever it says.
+func (s *store) vacate(ctx context.Context, q *queue, sequence uint64) {
+	if s.opts.Replicas <= 1 {
+		return
 	}
-	return err
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryTime)
+	defer cancel()
+	request := fmt.Appendf(nil, `{"seq":%d,"no_erase":true}`, sequence)
+	_, _ = s.nc.RequestWithContext(limit, jetstream.DefaultAPIPrefix+"STREAM.MSG.DELETE."+q.stream, request)
 }
-
-// The pauses between questions whether a queue is full: 5, 10, 20, 40 and 80 ms.
-const (
-	fullPause = 5 * time.Millisecond
-	fullMost  = 80 * time.Millisecond
-)
 
 // put publishes a message to a queue's stream and waits for the answer, at most [answerTime]. It publishes again only when
 // nobody was there to hear it.
