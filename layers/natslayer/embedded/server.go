@@ -135,11 +135,19 @@ func (s *Server) config() *server.Options {
 	return o
 }
 
+// A program on another machine that loses its power says no goodbye. It is gone, and with it its memberships (L10), after
+// the third ping without an answer.
+const (
+	clientPing    = 3 * time.Second
+	clientPingOut = 2
+)
+
 // listen sets the port for clients.
 func (s *Server) listen(o *server.Options) {
 	switch {
 	case s.opts.Listen != "":
 		o.Host, o.Port, _ = hostPort(s.opts.Listen) // checked before
+		o.PingInterval, o.MaxPingsOut = clientPing, clientPingOut
 	case s.opts.Cluster != nil:
 		o.Host, o.Port = "127.0.0.1", server.RANDOM_PORT
 	default:

@@ -3,7 +3,9 @@ package embedded_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -275,5 +277,30 @@ func BenchmarkStart(b *testing.B) {
 			b.Fatal(err)
 		}
 		closeServer(b, srv)
+	}
+}
+
+// A client on another machine that falls silent is cut soon enough for L10: here one that answers no ping.
+func TestSilentClientIsCut(t *testing.T) {
+	t.Parallel()
+	srv := start(t, &embedded.Options{Listen: "127.0.0.1:0"})
+	u, err := url.Parse(srv.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("tcp", u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, "CONNECT {\"verbose\":false}\r\nPING\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	said, err := io.ReadAll(c)
+	if err != nil || !strings.Contains(string(said), "Stale Connection") {
+		t.Errorf("the server said %q and then %v, want it to end the connection as stale", said, err)
 	}
 }
