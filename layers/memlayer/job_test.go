@@ -72,6 +72,14 @@ func TestJobOrder(t *testing.T) {
 		a.must(a.take("2").Done(a.Context()))
 		a.must(a.take("4").Done(a.Context()))
 		a.kept(bus, "all is done", 0, 0, 0)
+
+		a.send("work", "5", "6")
+		five, six := a.take("5"), b.take("6")
+		b.must(six.Retry(b.Context(), time.Second)) // due at the same moment: the first that was sent comes first
+		a.must(five.Retry(a.Context(), time.Second))
+		b.wait(time.Second)
+		a.must(a.take("5").Done(a.Context()))
+		a.must(a.take("6").Done(a.Context()))
 	})
 }
 
@@ -198,6 +206,13 @@ func TestJobBounds(t *testing.T) {
 		a.full2(mega)
 		a.must(a.Flush(t.Context()))
 		a.kept(bus, "flushed", 0, 0, 0)
+		a.send("work", "stays")
+		stays := a.take("stays")
+		for range 64<<20/2_000_100 + 1 { // what is done takes no room
+			a.send("work", mega)
+			a.must(a.take(mega).Done(t.Context()))
+		}
+		a.must(stays.Done(t.Context()))
 		a.send("work", mega)
 		j := a.take(mega)
 		a.must(a.Flush(t.Context()))
