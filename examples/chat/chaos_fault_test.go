@@ -173,7 +173,9 @@ func (c *chaos) plan() func(yield func([]fault) bool) {
 		for n := 0; ; {
 			for all := c.deck(r); len(all) > 0; n++ {
 				episode := all[:1]
-				if n%2 == 1 && len(all) > 1 && all[0].victim != all[1].victim { // every other one has two
+				other := slices.IndexFunc(all, func(f fault) bool { return f.victim != all[0].victim })
+				if n%2 == 1 && other > 0 { // every other one has two
+					all[1], all[other] = all[other], all[1]
 					episode = all[:2]
 					episode[1].after = some(r, 0, 3*time.Second)
 				}
