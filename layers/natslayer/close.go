@@ -52,7 +52,7 @@ func (n *node) unsubscribeAll() {
 
 // sendBuffered waits until the broker has all that was sent, or says what it has not.
 func (n *node) sendBuffered(ctx context.Context) error {
-	if n.nc.IsClosed() || !n.nc.IsConnected() && n.unsent.Load() == 0 {
+	if !n.nc.IsConnected() && n.unsent.Load() == 0 {
 		return nil
 	}
 	err := n.nc.FlushWithContext(ctx)

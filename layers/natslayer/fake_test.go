@@ -29,6 +29,8 @@ type fake struct {
 	info    string                      // more fields of the greeting
 	refuses func(subject string) string // an error for a subscription
 	mute    bool                        // answers nothing
+	loses   bool                        // delivers nothing
+	turns   int                         // clients that are not let in yet
 	conns   []net.Conn
 }
 
@@ -89,7 +91,7 @@ func (f *fake) say(line string) {
 func (f *fake) silent() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.mute
+	return f.mute || f.loses
 }
 
 // answer is what the server says to a line.
@@ -97,6 +99,9 @@ func (f *fake) answer(verb string, words []string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
+	case verb == "CONNECT" && f.turns > 0:
+		f.turns--
+		return "-ERR 'Authorization Violation'\r\n"
 	case verb == "PING" && !f.mute:
 		return "PONG\r\n"
 	case verb == "SUB" && f.refuses != nil:
@@ -216,6 +221,51 @@ func TestServerThatLeaves(t *testing.T) {
 	if err := p.GroupSend(t.Context(), "room", note.With(text{strings.Repeat("x", 64_000)})); !errors.Is(err, layers.ErrMessageTooLarge) {
 		t.Errorf("L13: above the new server's limit: %v", err)
 	}
+	p.must(p.Close(t.Context()))
+}
+
+// A connection that Open made comes back although the server refuses the password for a while (L15).
+func TestServerThatRefuses(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	l, err := Open(t.Context(), f.url(), &Options{Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{TB: t, Layer: l}
+	e := listen(p)
+	f.set(func() { f.turns = 4 })
+	f.drop()
+	e.told(t, 1, 1)
+	p.must(p.Close(t.Context()))
+}
+
+// Up is told when the broker has taken the subscriptions, not when there is a connection (L15).
+func TestUpWaitsForSubscriptions(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	nc, err := connect(t.Context(), f.url(), zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := newNode(nc, (&Options{Logger: zap.NewNop()}).withDefaults())
+	n.owned = true
+	l, err := start(t.Context(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{TB: t, Layer: l, n: n}
+	e := listen(p)
+	f.set(func() { f.loses = true })
+	f.drop()
+	eventually(t, func() bool {
+		n.marks.mu.Lock()
+		defer n.marks.mu.Unlock()
+		return nc.IsConnected() && len(n.marks.all) == 1
+	}, "the layer asks whether the broker has its subscriptions")
+	e.told(t, 1, 0)
+	f.set(func() { f.loses = false })
+	e.told(t, 1, 1)
 	p.must(p.Close(t.Context()))
 }
 

@@ -269,8 +269,27 @@ func TestCloseInOutage(t *testing.T) {
 	e = listen(q)
 	q.cable.cut()
 	e.told(t, 1, 0)
+	q.groupSend("room", "sent on")
+	q.cable.mend()
+	e.told(t, 1, 1)
+	q.cable.cut()
+	e.told(t, 2, 1)
 	if err := q.Close(t.Context()); err != nil {
 		t.Errorf("L16: Close with nothing to send: %v", err)
+	}
+}
+
+// Close says what was lost with a connection that the application has closed (L16).
+func TestCloseAfterTheConnection(t *testing.T) {
+	b := newBroker(t)
+	p := b.process(nil)
+	e := listen(p)
+	p.cable.cut()
+	e.told(t, 1, 0)
+	p.groupSend("room", "one", "two")
+	p.n.nc.Close()
+	if err := p.Close(t.Context()); !errors.Is(err, nats.ErrConnectionClosed) || !strings.Contains(fmt.Sprint(err), "2 messages") {
+		t.Errorf("L16: Close: %v", err)
 	}
 }
 
