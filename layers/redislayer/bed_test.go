@@ -41,14 +41,14 @@ type bed struct {
 func newBed(tb testing.TB, hosts int) *bed {
 	tb.Helper()
 	b := &bed{TB: tb, prefix: NewPrefix(), hosts: hosts}
-	b.redis = b.database(0)
+	b.redis = b.client(0)
 	return b
 }
 
-// database is a client of one host.
-func (b *bed) database(db int) rueidis.Client {
+// client is a client of one host.
+func (b *bed) client(host int) rueidis.Client {
 	b.Helper()
-	h, err := parseHost(fmt.Sprintf("unix://%s?db=%d", Socket(b), db), nil)
+	h, err := parseHost("unix://"+Socket(b, host), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -63,15 +63,8 @@ func (b *bed) database(db int) rueidis.Client {
 // process makes a layer of Core with a cable of its own.
 func (b *bed) process(change func(*Options)) *process {
 	b.Helper()
-	p := &process{TB: b.TB, cable: NewCable(b)}
-	seen, logs := observer.New(zapcore.DebugLevel)
-	o := Options{Prefix: b.prefix, Logger: zap.New(seen)}
-	for db := range b.hosts {
-		o.Hosts = append(o.Hosts, p.cable.URL(db))
-	}
-	if change != nil {
-		change(&o)
-	}
+	p := &process{TB: b.TB, cable: NewCable(b, b.hosts)}
+	o, logs := b.options(p.cable, change)
 	o, err := o.withDefaults()
 	if err != nil {
 		b.Fatal(err)
@@ -94,6 +87,16 @@ func (b *bed) process(change func(*Options)) *process {
 		}
 	})
 	return p
+}
+
+// options are those of a layer at the end of a cable.
+func (b *bed) options(cable *Cable, change func(*Options)) (Options, *observer.ObservedLogs) {
+	seen, logs := observer.New(zapcore.DebugLevel)
+	o := Options{Hosts: cable.URLs(), Prefix: b.prefix, Logger: zap.New(seen)}
+	if change != nil {
+		change(&o)
+	}
+	return o, logs
 }
 
 func must(tb testing.TB, err error) {

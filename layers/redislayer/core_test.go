@@ -174,9 +174,9 @@ func TestFullPython(t *testing.T) {
 func TestMishashed(t *testing.T) {
 	b := newBed(t, 3)
 	p, q := b.process(nil), b.process(nil)
-	for db := range 3 {
+	for i := range 3 {
 		channel := p.channel()
-		host := b.database(db)
+		host := b.client(i)
 		do(t, host, "ZADD", p.c.ownKey(), decimal(seconds(time.Now())), entry(noteA, channel))
 		p.want(channel, "a")
 		q.send(channel, "b")
@@ -189,8 +189,8 @@ func TestMishashed(t *testing.T) {
 	if n := b.number("ZCARD", b.prefix+process); n != 20 {
 		t.Errorf("case 40: %d of 20 messages are where a Python reader listens", n)
 	}
-	for db := range 3 {
-		do(t, b.database(db), "ZADD", b.prefix+"jobs", decimal(seconds(time.Now())), entry(noteA))
+	for i := range 3 {
+		do(t, b.client(i), "ZADD", b.prefix+"jobs", decimal(seconds(time.Now())), entry(noteA))
 		p.want("jobs", "a") // case 41
 	}
 }
@@ -214,8 +214,8 @@ func TestFlush(t *testing.T) {
 	q.send(theirs, "b") // waits in a mailbox
 	must(t, p.Flush(t.Context()))
 	eventually(t, func() bool { return q.c.local.Members("room") == 0 }, "the other process is told")
-	for db := range 3 {
-		keys, err := do(t, b.database(db), "KEYS", b.prefix+"*").AsStrSlice()
+	for i := range 3 {
+		keys, err := do(t, b.client(i), "KEYS", b.prefix+"*").AsStrSlice()
 		must(t, err)
 		for _, key := range keys {
 			if !strings.HasPrefix(key, longer.prefix) && key != b.prefix+":processes" && !strings.HasSuffix(key, "!") {

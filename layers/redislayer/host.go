@@ -22,6 +22,7 @@ const (
 	connectTime = 10 * time.Second // for the first connections, when ctx has no deadline
 	dialTime    = 2 * time.Second
 	writeTime   = 10 * time.Second // for a command to be answered
+	keepAlive   = 5 * time.Second  // between signs of life on an idle connection
 	bufferBytes = 64 << 10         // of a connection, each way
 )
 
@@ -104,6 +105,7 @@ func (h *host) settle(config *tls.Config) {
 		o.Sentinel.TopologyRefreshInterval = 5 * time.Second
 	}
 	o.Dialer.Timeout = dialTime
+	o.Dialer.KeepAlive = keepAlive
 	o.ConnWriteTimeout = writeTime
 	o.ReadBufferEachConn, o.WriteBufferEachConn = bufferBytes, bufferBytes
 	o.DisableCache = true

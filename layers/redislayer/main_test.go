@@ -11,7 +11,7 @@ import (
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		redislayer.StopServer()
+		redislayer.StopServers()
 		os.Exit(code)
 	}))
 }

@@ -59,9 +59,9 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("case 14: a negative RandomPrefix is %d bytes", o.RandomPrefix)
 	}
 	for text, want := range map[string]struct{ addr, master, server string }{
-		"redis://u:p@h:1/2":                                  {"h:1", "", ""},
-		"rediss://h":                                         {"h:6379", "", "h"},
-		"unix:///run/r.sock?db=3":                            {"/run/r.sock", "", ""},
+		"redis://u:p@h:1/2":       {"h:1", "", ""},
+		"rediss://h":              {"h:6379", "", "h"},
+		"unix:///run/r.sock?db=3": {"/run/r.sock", "", ""},
 		"redis://s1:26379?addr=s2:26379&master_set=mymaster": {"s1:26379", "mymaster", ""},
 	} {
 		h, err := parseHost(text, nil)
@@ -83,17 +83,17 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestNobodyThere(t *testing.T) {
-	cable := NewCable(t)
+	cable := NewCable(t, 1)
 	cable.Cut()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err := Core(ctx, &Options{Hosts: []string{cable.URL(0)}, Logger: zap.NewNop()})
+	_, err := Core(ctx, &Options{Hosts: cable.URLs(), Logger: zap.NewNop()})
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("without a server: %v", err)
 	}
 	opened := make(chan error, 1)
 	go func() { // ends when the cable is mended; waited for below
-		l, err := Core(t.Context(), &Options{Hosts: []string{cable.URL(0)}, Logger: zap.NewNop()})
+		l, err := Core(t.Context(), &Options{Hosts: cable.URLs(), Logger: zap.NewNop()})
 		if err == nil {
 			err = l.Close(context.Background())
 		}
@@ -103,7 +103,7 @@ func TestNobodyThere(t *testing.T) {
 	if err := <-opened; err != nil {
 		t.Errorf("a server that comes late: %v", err)
 	}
-	password := strings.Replace(cable.URL(0), "unix://", "unix://user:secret@", 1)
+	password := strings.Replace(cable.URLs()[0], "unix://", "unix://user:secret@", 1)
 	if _, err := Core(t.Context(), &Options{Hosts: []string{password}, Logger: zap.NewNop()}); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("a wrong password: %v, want an error at once, without the password", err)
 	}

@@ -22,7 +22,7 @@ type end struct {
 	dead bool
 }
 
-// harness is the suite's view of a layer on so many hosts, which are databases of one server.
+// harness is the suite's view of a layer on so many hosts.
 func harness(open open, hosts int, change func(*redislayer.Options)) layertest.Harness {
 	var ends sync.Map // from *layers.Layer to *end
 	endOf := func(l *layers.Layer) *end {
@@ -38,11 +38,8 @@ func harness(open open, hosts int, change func(*redislayer.Options)) layertest.H
 			}
 			var all []*layers.Layer
 			for range n {
-				e := &end{Cable: redislayer.NewCable(tb)}
-				o.Hosts = nil
-				for db := range hosts {
-					o.Hosts = append(o.Hosts, e.URL(db))
-				}
+				e := &end{Cable: redislayer.NewCable(tb, hosts)}
+				o.Hosts = e.URLs()
 				l := e.layer(tb, open, &o)
 				ends.Store(l, e)
 				all = append(all, l)
@@ -80,5 +77,26 @@ func TestCore(t *testing.T) {
 	h := harness(redislayer.Core, 1, func(o *redislayer.Options) { o.GroupExpiry = 4 * time.Second })
 	h.Stay = 12 * time.Second
 	h.Exceptions = layertest.Exceptions{FullUnseen: true, NoErrNoChannel: true, NoJobs: true}
+	layertest.Run(t, h)
+}
+
+// TestPubSub keeps the promises on one host.
+func TestPubSub(t *testing.T) {
+	h := harness(redislayer.PubSub, 1, nil)
+	h.Exceptions = layertest.Exceptions{FullUnseen: true, NoErrNoChannel: true, NoQueues: true, NoJobs: true}
+	layertest.Run(t, h)
+}
+
+// TestCoreOnThreeHosts keeps the promises on three hosts, between whose queues there is no order.
+func TestCoreOnThreeHosts(t *testing.T) {
+	h := harness(redislayer.Core, 3, func(o *redislayer.Options) { o.Keys = []string{"new", "old"} })
+	h.Exceptions = layertest.Exceptions{FullUnseen: true, NoErrNoChannel: true, NoJobs: true, Unordered: true}
+	layertest.Run(t, h)
+}
+
+// TestPubSubOnThreeHosts keeps the promises on three hosts: a group and a channel of its may be on different ones.
+func TestPubSubOnThreeHosts(t *testing.T) {
+	h := harness(redislayer.PubSub, 3, func(o *redislayer.Options) { o.Keys = []string{"new", "old"} })
+	h.Exceptions = layertest.Exceptions{FullUnseen: true, NoErrNoChannel: true, NoQueues: true, NoJobs: true, Unordered: true}
 	layertest.Run(t, h)
 }

@@ -16,8 +16,10 @@ import (
 // Patience is how long something that must happen may take.
 const Patience = 30 * time.Second
 
-// server is the redis-server of this test binary.
-var server struct {
+// servers are the redis-servers of this test binary: host i of every test.
+var servers [3]server
+
+type server struct {
 	once   sync.Once
 	dir    string
 	socket string
@@ -25,15 +27,16 @@ var server struct {
 	stop   func()
 }
 
-// Socket is where the redis-server of this test binary listens. It is started by the first test that asks.
-func Socket(tb testing.TB) string {
+// Socket is where a redis-server of this test binary listens. It is started by the first test that asks.
+func Socket(tb testing.TB, host int) string {
 	tb.Helper()
 	path := Require(tb, "redis-server", "apt-get install redis-server")
-	server.once.Do(func() { server.err = startServer(path) })
-	if server.err != nil {
-		tb.Fatal(server.err)
+	s := &servers[host]
+	s.once.Do(func() { s.err = s.start(path) })
+	if s.err != nil {
+		tb.Fatal(s.err)
 	}
-	return server.socket
+	return s.socket
 }
 
 // Require finds a program, or skips the test, or fails it where nothing may be skipped.
@@ -55,14 +58,14 @@ func Lacking(tb testing.TB, format string, args ...any) {
 	tb.Skipf(format, args...)
 }
 
-func startServer(path string) (err error) {
-	if server.dir, err = os.MkdirTemp("", "tideway"); err != nil {
+func (s *server) start(path string) (err error) {
+	if s.dir, err = os.MkdirTemp("", "tideway"); err != nil {
 		return err
 	}
-	server.socket = filepath.Join(server.dir, "redis.sock")
+	s.socket = filepath.Join(s.dir, "redis.sock")
 	// The shell between ends the server when its input ends, however this process dies.
 	cmd := exec.Command("sh", "-c", `"$@" & read _; kill -9 $!; wait $!`, "sh", path,
-		"--port", "0", "--unixsocket", server.socket, "--save", "", "--appendonly", "no", "--dir", server.dir, "--databases", "64")
+		"--port", "0", "--unixsocket", s.socket, "--save", "", "--appendonly", "no", "--dir", s.dir)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return err
@@ -70,29 +73,31 @@ func startServer(path string) (err error) {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	server.stop = func() {
+	s.stop = func() {
 		_ = in.Close()
 		_ = cmd.Wait() // it was killed
-		_ = os.RemoveAll(server.dir)
+		_ = os.RemoveAll(s.dir)
 	}
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for limit := time.After(Patience); ; {
-		if conn, err := net.Dial("unix", server.socket); err == nil {
+		if conn, err := net.Dial("unix", s.socket); err == nil {
 			return conn.Close()
 		}
 		select {
 		case <-tick.C:
 		case <-limit:
-			return fmt.Errorf("redis-server does not listen on %s", server.socket)
+			return fmt.Errorf("redis-server does not listen on %s", s.socket)
 		}
 	}
 }
 
-// StopServer ends the server, if there is one.
-func StopServer() {
-	if server.stop != nil {
-		server.stop()
+// StopServers ends what was started.
+func StopServers() {
+	for i := range servers {
+		if stop := servers[i].stop; stop != nil {
+			stop()
+		}
 	}
 }
 
@@ -101,11 +106,10 @@ var prefixes atomic.Int64
 // NewPrefix is a prefix that no other test uses.
 func NewPrefix() string { return fmt.Sprintf("t%dx", prefixes.Add(1)) }
 
-// A Cable is the way from one layer to the server, which can be cut.
+// A Cable is the way from one layer to the servers, which can be cut.
 type Cable struct {
-	path   string
-	listen net.Listener
-	to     string
+	dir    string
+	listen []net.Listener
 	done   sync.WaitGroup
 
 	mu    sync.Mutex
@@ -113,37 +117,52 @@ type Cable struct {
 	ends  map[net.Conn]bool
 }
 
-// NewCable makes a cable that lasts as long as the test.
-func NewCable(tb testing.TB) *Cable {
+// NewCable makes a cable to so many hosts that lasts as long as the test.
+func NewCable(tb testing.TB, hosts int) *Cable {
 	tb.Helper()
 	dir, err := os.MkdirTemp("", "tw") // not tb.TempDir, whose paths are too long for a socket
 	if err != nil {
 		tb.Fatal(err)
 	}
-	c := &Cable{path: filepath.Join(dir, "s"), to: Socket(tb), ends: map[net.Conn]bool{}}
-	if c.listen, err = net.Listen("unix", c.path); err != nil {
-		tb.Fatal(err)
-	}
+	c := &Cable{dir: dir, ends: map[net.Conn]bool{}}
 	tb.Cleanup(func() {
-		_ = c.listen.Close()
+		for _, l := range c.listen {
+			_ = l.Close()
+		}
 		c.Cut()
 		c.done.Wait()
 		_ = os.RemoveAll(dir)
 	})
-	c.done.Go(c.serve)
+	for i := range hosts {
+		l, err := net.Listen("unix", c.path(i))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		to := Socket(tb, i)
+		c.listen = append(c.listen, l)
+		c.done.Go(func() { c.serve(l, to) })
+	}
 	return c
 }
 
-// URL is the cable's end for a layer, and one of the server's databases.
-func (c *Cable) URL(db int) string { return fmt.Sprintf("unix://%s?db=%d", c.path, db) }
+func (c *Cable) path(host int) string { return filepath.Join(c.dir, fmt.Sprint(host)) }
 
-func (c *Cable) serve() {
+// URLs are the cable's ends for a layer.
+func (c *Cable) URLs() []string {
+	var all []string
+	for i := range c.listen {
+		all = append(all, "unix://"+c.path(i))
+	}
+	return all
+}
+
+func (c *Cable) serve(l net.Listener, to string) {
 	for {
-		near, err := c.listen.Accept()
+		near, err := l.Accept()
 		if err != nil {
 			return
 		}
-		far, err := net.Dial("unix", c.to)
+		far, err := net.Dial("unix", to)
 		if err != nil {
 			_ = near.Close()
 			continue
