@@ -171,7 +171,7 @@ func (c *chaos) plan() func(yield func([]fault) bool) {
 	}
 	return func(yield func([]fault) bool) {
 		for n := 0; ; {
-			for all := c.deck(r); len(all) > 0; n++ {
+			for all := c.deck(r, n == 0); len(all) > 0; n++ {
 				episode := all[:1]
 				other := slices.IndexFunc(all, func(f fault) bool { return f.victim != all[0].victim })
 				if n%2 == 1 && other > 0 { // every other one has two
@@ -197,10 +197,10 @@ func some(r *rand.Rand, least, most time.Duration) time.Duration {
 func (c *chaos) shortEpisode(node []int) []fault {
 	if c.broker != nil {
 		return []fault{
-			{kill, theBroker, 0, time.Second, theBroker},
-			{freeze, theBroker, 2500 * time.Millisecond, time.Second, theBroker},
-			{kill, node[0], 4500 * time.Millisecond, time.Second, node[1]},
-			{end, node[1], 5 * time.Second, time.Second, theBroker},
+			{kill, node[0], 0, time.Second, node[2]},
+			{end, node[1], time.Second, time.Second, theBroker},
+			{kill, theBroker, 3 * time.Second, time.Second, theBroker},
+			{freeze, theBroker, 5 * time.Second, time.Second, theBroker},
 		}
 	}
 	return []fault{
@@ -210,9 +210,9 @@ func (c *chaos) shortEpisode(node []int) []fault {
 	}
 }
 
-// deck is each kind of fault for each victim, shuffled. One freeze is long: clients give a broker up meanwhile, and much
-// has piled up for a node.
-func (c *chaos) deck(r *rand.Rand) (list []fault) {
+// deck is each kind of fault for each victim, shuffled. In the first one a freeze is long: clients give a broker up
+// meanwhile, and much has piled up for a node.
+func (c *chaos) deck(r *rand.Rand, first bool) (list []fault) {
 	for _, kind := range []string{kill, freeze, end} {
 		for victim := range nodes {
 			list = append(list, fault{kind, victim, 0, some(r, time.Second/2, 5*time.Second), theBroker})
@@ -224,6 +224,9 @@ func (c *chaos) deck(r *rand.Rand) (list []fault) {
 		}
 	}
 	r.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	if !first {
+		return list
+	}
 	long := fault{freeze, r.IntN(nodes), 0, vanishing, theBroker}
 	if c.broker != nil {
 		long.victim = theBroker
@@ -289,6 +292,8 @@ func (c *chaos) strike(f fault) {
 	if f.victim != theBroker {
 		p = c.nodes[f.victim]
 	}
+	p.struck.Lock() // one fault after the other
+	defer p.struck.Unlock()
 	w, err := c.hit(p, f)
 	c.pause(w.from + f.lasts - c.book.now())
 	var repaired error

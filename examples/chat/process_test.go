@@ -25,6 +25,8 @@ type process struct {
 	command func() *exec.Cmd
 	ready   *regexp.Regexp // what it prints when it serves; the last group is its address
 
+	struck sync.Mutex // held while something is done to it
+
 	mu  sync.Mutex
 	run *running // the last one
 	log []byte   // of the earlier ones
