@@ -278,6 +278,9 @@ func TestClientErrorsAreLogged(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if silent := o.PingInterval * time.Duration(o.MaxPingsOut+1); silent != 15*time.Second {
+		t.Errorf("a server that fell silent is noticed after %v, want 15 s", silent)
+	}
 	o.AsyncErrorCB(nil, nil, nats.ErrSlowConsumer)
 	o.AsyncErrorCB(nil, nil, nats.ErrPermissionViolation)
 	if all := logs.All(); len(all) != 1 || all[0].ContextMap()["error"] != nats.ErrPermissionViolation.Error() {

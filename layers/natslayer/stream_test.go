@@ -187,4 +187,9 @@ func TestWireFormatOfQueues(t *testing.T) {
 	}
 	request(m.Reply, []byte("+ACK"))
 	p.empty(p, "a.b")
+	c, err := p.n.store.js.Consumer(t.Context(), "tideway-queue-2-1m0s", "a~b")
+	p.must(err)
+	if c := c.CachedInfo().Config; c.AckWait != 61*time.Second || c.InactiveThreshold != time.Minute {
+		t.Errorf("L11: the consumer gives a message again after %v, and stays for %v; want 1m1s and 1m", c.AckWait, c.InactiveThreshold)
+	}
 }

@@ -1,0 +1,98 @@
+package natslayer
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/tideway-go/tideway/layers"
+)
+
+// A process that has ended but whose subscription the broker still knows is asked once whether it is there (L12).
+func TestSendToAGhost(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	p := b.process(nil)
+	_, err := p.n.nc.SubscribeSync("tideway.channel.ghost.*")
+	p.must(err)
+	if err := p.Send(t.Context(), "specific.ghost!1", note.With(text{"x"})); !errors.Is(err, layers.ErrNoChannel) {
+		t.Errorf("L12: a send to a process that takes messages and answers nothing: %v", err)
+	}
+}
+
+// At the beginning of an outage a send to a queue waits for the connection.
+func TestQueueSendInShortOutage(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	p, q := b.process(nil), b.process(nil)
+	p.send("jobs", "one")
+	p.cable.cut()
+	eventually(t, func() bool { return !p.n.nc.IsConnected() }, "the connection is lost")
+	p.n.store.outage.Store(time.Now().Add(patience).UnixNano()) // it is short, however slow the machine
+	sent := make(chan error, 1)
+	go func() { sent <- p.Send(t.Context(), "jobs", note.With(text{"two"})) }() // waited for below
+	p.cable.mend()
+	if err := <-sent; err != nil {
+		t.Errorf("a send to a queue in a short outage: %v", err)
+	}
+	q.want("jobs", "one", "two")
+}
+
+// Where the broker's clock differs from this process's, the difference counts in a message's age (L6).
+func TestQueueAgeByThisClock(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	p := b.process(nil)
+	p.send("jobs", "one")
+	p.want("jobs", "one")
+	p.send("jobs", "old", "new")
+	p.n.store.skew.Store(int64(-time.Hour)) // it was stored an hour ago
+	got := waitFor(p, "jobs")
+	eventually(t, func() bool { return p.Stats().Dropped[layers.DropExpired] == 2 }, "two messages are too old")
+	p.n.store.skew.Store(0)
+	p.send("jobs", "three")
+	if s := <-got; s != "three" {
+		t.Errorf("L6: got %q", s)
+	}
+}
+
+// A queue that nobody receives from any more costs this process nothing.
+func TestPumpEnds(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	p := b.process(nil)
+	p.send("jobs", "one")
+	before := p.n.nc.NumSubscriptions()
+	p.want("jobs", "one")
+	eventually(t, func() bool { return p.n.nc.NumSubscriptions() == before }, "the subscription of a queue ends")
+	p.send("jobs", "two")
+	p.want("jobs", "two")
+}
+
+// Done says it again when the broker does not answer.
+func TestJobDoneIsSaidAgain(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	p := b.process(workers(layers.Durable{}))
+	p.send("jobs", "one")
+	taken, err := p.n.store.take(t.Context(), "jobs")
+	p.must(err)
+	j := taken.(*job)
+	var said atomic.Int32
+	ack := j.msg.Reply
+	_, err = p.n.nc.Subscribe("hard-of-hearing", func(m *nats.Msg) {
+		if said.Add(1) > 1 {
+			_ = p.n.nc.PublishRequest(ack, m.Reply, m.Data)
+		}
+	})
+	p.must(err)
+	j.msg.Reply = "hard-of-hearing"
+	p.must(j.Done(t.Context()))
+	if n := said.Load(); n != 2 {
+		t.Errorf("L18: Done was said %d times, want 2", n)
+	}
+	p.none("jobs")
+}
