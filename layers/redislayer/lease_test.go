@@ -1,0 +1,159 @@
+package redislayer
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/tideway-go/tideway/layers"
+)
+
+// members of a group as Redis has them.
+func (b *bed) members(group string) []string {
+	b.Helper()
+	all, err := do(b, b.redis, "ZRANGE", b.prefix+":group:"+group, "0", "-1").AsStrSlice()
+	must(b, err)
+	return all
+}
+
+// age makes a process look as if it had been silent, and the others as if they had been there for long.
+func (b *bed) age(dead *process, others ...*process) {
+	b.Helper()
+	do(b, b.redis, "ZADD", b.prefix+":processes", "1", dead.c.names.Process())
+	for _, p := range others {
+		p.c.shards[0].lease.mu.Lock()
+		p.c.shards[0].lease.since = time.Now().Add(-time.Hour)
+		p.c.shards[0].lease.mu.Unlock()
+	}
+}
+
+// Case 54.
+func TestDeadAreRemoved(t *testing.T) {
+	b := newBed(t, 1)
+	p, q := b.process(nil), b.process(nil)
+	mine, theirs := p.channel(), q.channel()
+	p.join("room", mine, "jobs")
+	q.join("room", theirs, "jobs", "theirs")
+	b.number("ZADD", b.prefix+":group:room", decimal(seconds(time.Now())), "python.queue")
+	q.cable.Cut() // it dies
+	b.age(q, p)
+	p.groupSend("room", "a")
+	p.want(mine, "a")
+	if got, want := b.members("room"), []string{mine, "jobs", "python.queue"}; len(got) != 3 || !slices.Contains(got, want[0]) || !slices.Contains(got, want[1]) || !slices.Contains(got, want[2]) {
+		t.Errorf("L10: after a process died the group has %v, want %v", got, want)
+	}
+	if b.number("EXISTS", b.prefix+"theirs", q.c.ownKey()) != 0 {
+		t.Error("L10: something is stored for the dead")
+	}
+	q.cable.Mend() // it was not dead after all
+	eventually(t, func() bool { return len(b.members("room")) == 5 }, "L10: who comes back is a member again")
+	p.groupSend("room", "b")
+	q.want(theirs, "b")
+}
+
+// After an outage of Redis all look dead to whoever is back first.
+func TestNobodyJudgesTooSoon(t *testing.T) {
+	b := newBed(t, 1)
+	p, q := b.process(nil), b.process(nil)
+	theirs := q.channel()
+	q.join("room", theirs)
+	b.age(q)
+	p.groupSend("room", "a")
+	q.want(theirs, "a")
+}
+
+// Case 55.
+func TestRenewal(t *testing.T) {
+	b := newBed(t, 1)
+	p := b.process(func(o *Options) { o.GroupExpiry = 2 * time.Second })
+	mine, left := p.channel(), p.channel()
+	p.join("room", mine, left, "jobs")
+	do(t, b.redis, "ZREM", b.prefix+":group:room", left) // as Python's group_discard does
+	before, err := do(t, b.redis, "ZSCORE", b.prefix+":group:room", mine).AsFloat64()
+	must(t, err)
+	eventually(t, func() bool {
+		now, err := do(t, b.redis, "ZSCORE", b.prefix+":group:room", mine).AsFloat64()
+		return err == nil && now > before+2
+	}, "case 55: a live member is renewed")
+	if got := b.members("room"); !slices.Equal(got, []string{"jobs", mine}) && !slices.Equal(got, []string{mine, "jobs"}) {
+		t.Errorf("the group has %v: a renewal brings nobody back", got)
+	}
+}
+
+// What cannot be removed during an outage is removed after it.
+func TestEndedDuringOutage(t *testing.T) {
+	b := newBed(t, 1)
+	p := b.process(nil)
+	ended, stays := p.channel(), p.channel()
+	p.join("room", ended, stays)
+	p.cable.Cut()
+	must(t, p.EndChannel(t.Context(), ended))
+	if err := p.GroupAdd(t.Context(), "hall", stays); err == nil {
+		t.Error("a join without a connection is no error")
+	}
+	if err := p.GroupDiscard(t.Context(), "room", stays); err == nil {
+		t.Error("a leave without a connection is no error")
+	}
+	p.cable.Mend()
+	eventually(t, func() bool { return slices.Equal(b.members("room"), []string{stays}) }, "L10: a channel that ended during an outage leaves its groups")
+	eventually(t, func() bool { _, out := p.Outage(); return !out }, "L15: the layer is back")
+	p.groupSend("room", "a")
+	p.want(stays, "a")
+}
+
+// Case 31.
+func TestNothingIsLeft(t *testing.T) {
+	b := newBed(t, 1)
+	p := b.process(nil)
+	for i := range 10_000 {
+		channel, err := p.Listen(t.Context(), nothing{})
+		must(t, err)
+		must(t, p.GroupAdd(t.Context(), fmt.Sprint("room", i%7), channel))
+		must(t, p.EndChannel(t.Context(), channel))
+	}
+	for range 50 {
+		p.send("jobs", "a")
+		p.want("jobs", "a")
+	}
+	keys, err := do(t, b.redis, "KEYS", b.prefix+"*").AsStrSlice()
+	must(t, err)
+	for _, key := range keys {
+		if key != b.prefix+":processes" && key != p.c.ownKey() {
+			t.Errorf("L16, case 31: %s is left in Redis", key)
+		}
+	}
+	if n := len(p.c.queues.byName) + len(p.c.shards[0].lease.gone); n != 0 {
+		t.Errorf("L16, case 31: %d entries are left in the process", n)
+	}
+	for channel := range p.c.local.Memberships() {
+		t.Errorf("L16: %s is left in a group", channel)
+	}
+	must(t, p.Close(t.Context()))
+	if n := b.number("ZCARD", b.prefix+":processes"); n != 0 {
+		t.Error("L10: a process that has closed is still known")
+	}
+}
+
+type nothing struct{}
+
+func (nothing) Deliver(layers.Message) error { return nil }
+
+// A group of 10,000 members in 10 processes is 10 messages, and two round trips: one for the members, one for the messages.
+func TestLargeGroup(t *testing.T) {
+	b := newBed(t, 1)
+	p := b.process(nil)
+	for process := range 10 {
+		args := []string{"ZADD", b.prefix + ":group:room"}
+		for i := range 1000 {
+			args = append(args, decimal(seconds(time.Now())), fmt.Sprintf("specific.%032d!%d", process, i))
+		}
+		do(t, b.redis, args...)
+	}
+	p.groupSend("room", "a")
+	for process := range 10 {
+		if n := b.number("ZCARD", fmt.Sprintf("%sspecific.%032d!", b.prefix, process)); n != 1 {
+			t.Errorf("process %d has %d messages, want 1", process, n)
+		}
+	}
+}
