@@ -1,6 +1,7 @@
 package natslayer
 
 import (
+	"context"
 	"errors"
 	"sync/atomic"
 	"testing"
@@ -20,6 +21,26 @@ func TestSendToAGhost(t *testing.T) {
 	p.must(err)
 	if err := p.Send(t.Context(), "specific.ghost!1", note.With(text{"x"})); !errors.Is(err, layers.ErrNoChannel) {
 		t.Errorf("L12: a send to a process that takes messages and answers nothing: %v", err)
+	}
+}
+
+// That there is no JetStream is told also by who asked so soon after the start that it could still come, and whose last
+// question had no answer.
+func TestNoJetStreamIsTold(t *testing.T) {
+	t.Parallel()
+	s := newBroker(t).process(nil).n.store
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	tries := 0
+	err := s.ask(ctx, func(ctx context.Context) error {
+		if tries++; tries == 1 {
+			return nats.ErrNoResponders
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	if err := s.late(t.Context(), err); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("no JetStream, and then no answer: %v", err)
 	}
 }
 

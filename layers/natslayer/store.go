@@ -81,6 +81,7 @@ func (s *store) lacks(ctx context.Context) error {
 
 // ask calls f, which asks JetStream for something that can be asked again, until there is an answer.
 func (s *store) ask(ctx context.Context, f func(context.Context) error) error {
+	var last error // the last answer; that there was none says less than any
 	for {
 		if err := s.connected(ctx); err != nil {
 			return err
@@ -88,12 +89,15 @@ func (s *store) ask(ctx context.Context, f func(context.Context) error) error {
 		try, cancel := context.WithTimeout(ctx, tryTime)
 		err := f(try)
 		cancel()
+		if last == nil || !errors.Is(err, context.DeadlineExceeded) {
+			last = err
+		}
 		switch {
 		case err == nil:
 			s.seen.Store(true)
 			return nil
 		case ctx.Err() != nil:
-			return &unanswered{ctx.Err(), err}
+			return &unanswered{ctx.Err(), last}
 		case errors.Is(err, nats.ErrConnectionClosed):
 			return driver.ErrClosed
 		case !s.passing(err):
@@ -105,7 +109,7 @@ func (s *store) ask(ctx context.Context, f func(context.Context) error) error {
 		switch ended := s.pause(ctx, tryPause); {
 		case ended == nil:
 		case ctx.Err() != nil:
-			return &unanswered{ctx.Err(), err}
+			return &unanswered{ctx.Err(), last}
 		default:
 			return ended
 		}
