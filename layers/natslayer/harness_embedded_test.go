@@ -25,13 +25,13 @@ func embeddedBroker(tb testing.TB) *broker {
 	return &broker{dials: []func() (net.Conn, error){srv.InProcessConn}, replicas: 1}
 }
 
-// startCluster starts three nodes that hold JetStream, for all checks of t. Queues are kept on so many of them.
+// startCluster starts three nodes, for all checks of t. Queues are kept on so many of them; with 0 there is no JetStream.
 func startCluster(t testing.TB, replicas int) source {
 	t.Helper()
 	var nodes []*embedded.Server
 	for try := 0; ; try++ {
 		var err error
-		if nodes, err = tryCluster(t); err == nil {
+		if nodes, err = tryCluster(t, replicas > 0); err == nil {
 			break
 		}
 		closeServers(t, nodes...)
@@ -50,9 +50,13 @@ func startCluster(t testing.TB, replicas int) source {
 	return func(testing.TB) *broker { return b }
 }
 
-func tryCluster(t testing.TB) ([]*embedded.Server, error) {
+func tryCluster(t testing.TB, jetStream bool) ([]*embedded.Server, error) {
 	t.Helper()
 	const n = 3
+	peers := 0
+	if jetStream {
+		peers = n
+	}
 	addrs := freeAddrs(t, n)
 	nodes, errs := make([]*embedded.Server, n), make([]error, n)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -63,7 +67,7 @@ func tryCluster(t testing.TB) ([]*embedded.Server, error) {
 			nodes[i], errs[i] = embedded.Start(ctx, &embedded.Options{
 				Name:    fmt.Sprint("node", i),
 				Logger:  zap.NewNop(),
-				Cluster: &embedded.Cluster{Listen: addrs[i], Routes: addrs, JetStreamPeers: n},
+				Cluster: &embedded.Cluster{Listen: addrs[i], Routes: addrs, JetStreamPeers: peers},
 			})
 		})
 	}

@@ -26,7 +26,7 @@ const patience = 30 * time.Second
 // A broker is one server or several. Checks may share it, since each has a prefix of its own.
 type broker struct {
 	dials    []func() (net.Conn, error) // the ways in: the layers take them in turn
-	replicas int
+	replicas int                        // 0: no JetStream
 }
 
 // A broker is made for each check, or is there before.
@@ -73,6 +73,9 @@ func harness(from source, interestDelay time.Duration) layertest.Harness {
 
 // sweep removes the streams of a check at its end.
 func (b *broker) sweep(tb testing.TB, prefix string) {
+	if b.replicas == 0 {
+		return // no JetStream
+	}
 	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()

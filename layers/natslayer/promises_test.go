@@ -28,6 +28,16 @@ func TestCluster(t *testing.T) {
 	alone(t, "", 16, func(t *testing.T) { layertest.Run(t, harness(startCluster(t, 1), interestDelay)) })
 }
 
+// TestClusterWithoutJetStream keeps all but those of queues on three nodes as they are by default. What queues say then is in
+// TestWithoutJetStream.
+func TestClusterWithoutJetStream(t *testing.T) {
+	alone(t, "^L([1-9]|1[02-7])$", 16, func(t *testing.T) {
+		h := harness(startCluster(t, 0), interestDelay)
+		h.Exceptions = layertest.Exceptions{NoQueues: true, NoJobs: true}
+		layertest.Run(t, h)
+	})
+}
+
 // TestReplicas keeps the promises of queues where each is on all three nodes. These agree on every step, so the checks are
 // slow, and few of them run at once.
 func TestReplicas(t *testing.T) {
