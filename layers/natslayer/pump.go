@@ -454,9 +454,10 @@ func (p *pump) finish() {
 	for n := len(p.in); n > 0; n-- {
 		p.handle(<-p.in)
 	}
-	for _, c := range p.claims {
-		c.w.c <- taken{err: driver.ErrClosed}
+	for _, c := range p.claims { // only Close leaves any
+		p.unclaimed(c)
 	}
+	p.fail(driver.ErrClosed)
 	p.queue.mu.Lock()
 	if p.queue.pump == p {
 		p.queue.pump = nil

@@ -80,6 +80,35 @@ func TestQueueAgeByThisClock(t *testing.T) {
 	}
 }
 
+// A message whose claim is not confirmed when the layer closes is lost, and counted.
+func TestQueueClosedWhileClaiming(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	p := b.process(nil)
+	mute, err := p.n.nc.SubscribeSync("mute") // hears the claim and confirms nothing
+	p.must(err)
+	ended := make(chan error, 1)
+	go func() { // ends with the layer; waited for below
+		_, err := p.Receive(context.Background(), "jobs")
+		ended <- err
+	}()
+	eventually(t, func() bool { return p.waits("jobs") }, "the receiver waits")
+	q, err := p.n.store.queue("jobs")
+	p.must(err)
+	q.mu.Lock()
+	q.pump.in <- &nats.Msg{Subject: q.subject, Reply: "mute", Data: hello}
+	q.mu.Unlock()
+	_, err = mute.NextMsg(patience)
+	p.must(err)
+	p.must(p.Close(t.Context()))
+	if err := <-ended; !errors.Is(err, layers.ErrClosed) {
+		t.Errorf("L16: a Receive whose layer was closed: %v", err)
+	}
+	if n := p.Stats().Dropped[layers.DropFailed]; n != 1 {
+		t.Errorf("L11: %d lost messages are counted, want 1", n)
+	}
+}
+
 // A queue that nobody receives from any more costs this process nothing.
 func TestPumpEnds(t *testing.T) {
 	t.Parallel()
