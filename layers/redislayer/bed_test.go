@@ -70,7 +70,7 @@ func (b *bed) process(change func(*Options)) *process {
 		b.Fatal(err)
 	}
 	o.forCore()
-	shards, err := connectAll(b.Context(), &o)
+	shards, err := connectAll(b.Context(), &o, 5)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -2,13 +2,15 @@ package redislayer
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
 // closeTime bounds Close when its ctx has no deadline.
 const closeTime = 5 * time.Second
 
-// Close implements driver.Driver. Nothing is buffered: what was sent has been answered.
+// Close implements driver.Driver. Nothing is buffered: what was sent has been answered. Without an answer of Redis the
+// memberships stay there, and die with the process's lease.
 func (c *core) Close(ctx context.Context) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -21,30 +23,36 @@ func (c *core) Close(ctx context.Context) error {
 		c.running.Wait()
 		close(done)
 	}()
-	c.wakeAll(ctx) // so that no reader is cut in the midst of a pop, which might lose a message of a queue
-	select {
-	case <-done:
-	case <-ctx.Done():
-	case <-time.After(answerTime):
+	answers := c.wakeAll(ctx) == nil // so that no reader is cut in the midst of a pop, which might lose a message of a queue
+	if answers {
+		select {
+		case <-done:
+		case <-ctx.Done():
+		case <-time.After(answerTime):
+		}
 	}
 	c.end()
 	<-done
-	c.leaveAll(ctx)
+	if answers {
+		c.leaveAll(ctx)
+	}
 	for _, s := range c.shards {
 		s.Close()
 	}
 	return nil
 }
 
-func (c *core) wakeAll(ctx context.Context) {
+func (c *core) wakeAll(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
+	var errs []error
 	for _, s := range c.shards {
-		_ = c.wake(limited, s) // the end of life ends the readers too
+		errs = append(errs, c.wake(limited, s))
 	}
+	return errors.Join(errs...)
 }
 
-// leaveAll removes this process and its memberships from Redis. What cannot be removed now dies with the process's lease.
+// leaveAll removes this process and its memberships from Redis.
 func (c *core) leaveAll(ctx context.Context) {
 	limited, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()

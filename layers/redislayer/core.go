@@ -26,7 +26,7 @@ func Core(ctx context.Context, opts *Options) (*layers.Layer, error) {
 	}
 	o.forCore()
 	layers.New(struct{ driver.Driver }{}, &o.Options) // panics on what cannot work, before a connection is made
-	shards, err := connectAll(ctx, &o)
+	shards, err := connectAll(ctx, &o, 5)             // BZPOPMIN
 	if err != nil {
 		return nil, err
 	}
@@ -84,13 +84,15 @@ type shard struct {
 	lease lease
 }
 
-func connectAll(ctx context.Context, o *Options) ([]*shard, error) {
+// connectAll connects to all hosts, whose version must be major or later.
+func connectAll(ctx context.Context, o *Options, major int) ([]*shard, error) {
 	hosts, err := parseHosts(o)
 	if err != nil {
 		return nil, err
 	}
 	var all []*shard
 	for i := range hosts {
+		hosts[i].major = major
 		client, err := hosts[i].connect(ctx, o.Logger)
 		if err != nil {
 			for _, s := range all {

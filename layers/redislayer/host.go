@@ -30,6 +30,7 @@ const (
 type host struct {
 	name   string // its URL without password, for logs and errors
 	option rueidis.ClientOption
+	major  int // the oldest version that will do
 }
 
 // parseHosts reads Options.Hosts.
@@ -167,8 +168,8 @@ func (h *host) suits(ctx context.Context, client rueidis.Client) error {
 		switch key {
 		case "redis_version":
 			major, _, _ := strings.Cut(value, ".")
-			if n, err := strconv.Atoi(major); err == nil && n < 5 {
-				return fmt.Errorf("%w: it is version %s, and BZPOPMIN came with 5.0", errUnsuited, value)
+			if n, err := strconv.Atoi(major); err == nil && n < h.major {
+				return fmt.Errorf("%w: it is version %s, and %d.0 is the oldest", errUnsuited, value, h.major)
 			}
 		case "redis_mode":
 			if value == "cluster" {

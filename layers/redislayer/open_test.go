@@ -48,6 +48,37 @@ func TestRefused(t *testing.T) {
 	_, _ = Core(t.Context(), &Options{Options: layers.Options{Capacity: -1}})
 }
 
+func TestRefusedByPubSub(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		opts Options
+		want string
+	}{
+		{"an expiry of groups", Options{GroupExpiry: time.Hour}, "PubSub stores no memberships"},
+		{"random bytes", Options{RandomPrefix: -1}, "PubSub stores no messages"},
+		{"a prefix that no name may have", Options{Prefix: "a:b"}, "ASCII letters"},
+		{"a long prefix", Options{Prefix: strings.Repeat("a", 33)}, "at most 32"},
+	} {
+		c.opts.Logger = zap.NewNop()
+		if _, err := PubSub(t.Context(), &c.opts); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want an error that says %q", c.name, err, c.want)
+		}
+	}
+}
+
+func TestUnsuited(t *testing.T) {
+	b := newBed(t, 1)
+	h, err := parseHost("unix://"+Socket(t, 0), nil)
+	must(t, err)
+	h.major = 1000
+	if _, err := h.connect(t.Context(), zap.NewNop()); !errors.Is(err, errUnsuited) {
+		t.Errorf("a version that is too old: %v, want an error at once", err)
+	}
+	if b.number("DBSIZE") < 0 {
+		t.Error("the server is gone")
+	}
+}
+
 func TestDefaults(t *testing.T) {
 	o, err := (*Options)(nil).withDefaults()
 	o.forCore()

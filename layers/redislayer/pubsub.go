@@ -27,7 +27,7 @@ func PubSub(ctx context.Context, opts *Options) (*layers.Layer, error) {
 		return nil, err
 	}
 	layers.New(struct{ driver.Driver }{}, &o.Options) // panics on what cannot work, before a connection is made
-	shards, err := connectAll(ctx, &o)
+	shards, err := connectAll(ctx, &o, 6)             // RESP3
 	if err != nil {
 		return nil, err
 	}
@@ -121,8 +121,8 @@ func (p *pubsub) run(ctx context.Context) error {
 	return nil
 }
 
-// local names: prefix, "specific.", process, "!", and what Namer counts. With it in front, a rule of the broker that allows
-// only the prefix allows them.
+// channelName makes the name of a channel. The prefix is in it, as in Python's, so that a rule of the broker that allows only
+// the prefix allows it.
 func (p *pubsub) channelName() string { return p.keys.prefix + p.names.Next() }
 
 // process is the part of a channel's name that all channels of one process share, up to the "!".

@@ -112,6 +112,8 @@ type Cable struct {
 	listen []net.Listener
 	done   sync.WaitGroup
 
+	flow sync.RWMutex // held for writing while nothing passes
+
 	mu    sync.Mutex
 	isCut bool
 	ends  map[net.Conn]bool
@@ -187,7 +189,7 @@ func (c *Cable) hold(near, far net.Conn) bool {
 }
 
 func (c *Cable) pass(to, from net.Conn) {
-	_, _ = io.Copy(to, from) // ends with either
+	_, _ = io.Copy(gate{c, to}, from) // ends with either
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, end := range []net.Conn{to, from} {
@@ -195,6 +197,25 @@ func (c *Cable) pass(to, from net.Conn) {
 		delete(c.ends, end)
 	}
 }
+
+// gate is one direction of a cable.
+type gate struct {
+	*Cable
+	net.Conn
+}
+
+// Write waits while the cable is stalled.
+func (g gate) Write(b []byte) (int, error) {
+	g.flow.RLock()
+	defer g.flow.RUnlock()
+	return g.Conn.Write(b)
+}
+
+// Stall lets nothing pass, and says nothing of it, until Flow is called.
+func (c *Cable) Stall() { c.flow.Lock() }
+
+// Flow ends a stall.
+func (c *Cable) Flow() { c.flow.Unlock() }
 
 // Cut ends all connections without a word and lets no new one live.
 func (c *Cable) Cut() {
