@@ -17,7 +17,9 @@ func (c *core) Close(ctx context.Context) error {
 		ctx, cancel = context.WithTimeout(ctx, closeTime)
 		defer cancel()
 	}
+	c.starting.Lock()
 	close(c.closing)
+	c.starting.Unlock()
 	done := make(chan struct{})
 	go func() { // ends with the readers and keepers, whom the end of life ends at the latest; waited for below
 		c.running.Wait()

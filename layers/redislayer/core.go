@@ -64,7 +64,9 @@ type core struct {
 	life    context.Context // ends when Close begins to stop the goroutines
 	end     context.CancelFunc
 	closing chan struct{} // closed a little before
-	running sync.WaitGroup
+
+	starting sync.Mutex // held while a goroutine is started beside closing
+	running  sync.WaitGroup
 }
 
 var (

@@ -4,9 +4,6 @@ import (
 	"context"
 	"regexp"
 	"strings"
-	"time"
-
-	"github.com/tideway-go/tideway/layers/internal/payload"
 )
 
 // Flush implements driver.Flusher: it removes all messages and groups of the prefix from all hosts, and tells the Tideway
@@ -103,19 +100,11 @@ func (c *core) orderFlush(ctx context.Context) error {
 	if err != nil {
 		return s.failed(ctx, err)
 	}
-	order, err := payload.Marshal(orderFlush, &map[string]any{})
-	if err != nil {
-		return err
-	}
 	for _, process := range processes {
 		if process == c.names.Process() {
 			continue
 		}
-		entry, err := c.format.pack(order, nil, false, time.Now())
-		if err != nil {
-			return err
-		}
-		if err := c.store(ctx, s, "specific."+process+"!", entry, backlog); err != nil {
+		if err := c.order(ctx, process, orderFlush, membership{}); err != nil {
 			return err
 		}
 	}

@@ -26,7 +26,7 @@ func (c *core) GroupAdd(ctx context.Context, group, channel string) error {
 		return s.failed(ctx, err)
 	}
 	if !c.own(channel) {
-		return nil
+		return c.tellOwner(ctx, orderJoin, membership{group, channel})
 	}
 	if _, err := c.local.Join(group, channel); err != nil { // it has ended meanwhile
 		gone := []membership{{group, channel}}
@@ -49,9 +49,22 @@ func (c *core) GroupDiscard(ctx context.Context, group, channel string) error {
 	if err := c.forget(ctx, s, []membership{{group, channel}}); err != nil {
 		return s.failed(ctx, err)
 	}
-	c.local.Leave(group, channel)
 	s.lease.discarded(membership{group, channel})
+	if !c.own(channel) {
+		return c.tellOwner(ctx, orderLeave, membership{group, channel})
+	}
+	c.local.Leave(group, channel)
 	return nil
+}
+
+// tellOwner lets the process of another's channel know of a membership, which Redis knows already. A process of Python has no use
+// for it.
+func (c *core) tellOwner(ctx context.Context, typ string, m membership) error {
+	process, ok := processOf(m.channel)
+	if !ok {
+		return nil
+	}
+	return c.order(ctx, process, typ, m)
 }
 
 // forget removes memberships from Redis.

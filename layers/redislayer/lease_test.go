@@ -81,6 +81,24 @@ func TestRenewal(t *testing.T) {
 	}
 }
 
+// A membership that another process made is renewed by the channel's own, and ends with the channel.
+func TestForeignMembership(t *testing.T) {
+	b := newBed(t, 1)
+	p, q := b.process(nil), b.process(nil)
+	theirs, ended := q.channel(), q.channel()
+	p.join("room", theirs, ended)
+	members := func(n int) func() bool { return func() bool { return q.c.local.Members("room") == n } }
+	eventually(t, members(2), "the owner knows of both members")
+	must(t, q.EndChannel(t.Context(), ended))
+	if got := b.members("room"); !slices.Equal(got, []string{theirs}) {
+		t.Errorf("L10: after the end of one member the group has %v", got)
+	}
+	must(t, p.GroupDiscard(t.Context(), "room", theirs))
+	eventually(t, members(0), "the owner knows that the other was discarded")
+	p.join("room", ended) // which has ended
+	eventually(t, func() bool { return len(b.members("room")) == 0 }, "L10: a channel that has ended does not stay a member")
+}
+
 // What cannot be removed during an outage is removed after it.
 func TestEndedDuringOutage(t *testing.T) {
 	b := newBed(t, 1)
@@ -123,8 +141,8 @@ func TestNothingIsLeft(t *testing.T) {
 			t.Errorf("L16, case 31: %s is left in Redis", key)
 		}
 	}
-	if n := len(p.c.queues.byName) + len(p.c.shards[0].lease.gone); n != 0 {
-		t.Errorf("L16, case 31: %d entries are left in the process", n)
+	if p.c.queues.busy("jobs") || len(p.c.shards[0].lease.takeGone()) > 0 {
+		t.Error("L16, case 31: something is left in the process")
 	}
 	for channel := range p.c.local.Memberships() {
 		t.Errorf("L16: %s is left in a group", channel)

@@ -66,15 +66,9 @@ type waiter struct{ came chan *driver.Message } // one at most
 // Receive implements driver.Queues. One reader for each host waits in Redis for all queues that somebody here waits for; it
 // never stops in the midst of a pop, so no message is lost when a receiver gives up.
 func (c *core) Receive(ctx context.Context, queue string) (*driver.Message, error) {
-	if c.isClosing() {
-		return nil, driver.ErrClosed
-	}
-	if !c.queues.busy(queue) {
-		if m := c.popNow(ctx, queue); m != nil {
-			return m, nil
-		}
-	}
-	w := c.wait(queue)
+	w := &waiter{came: make(chan *driver.Message, 1)}
+	first := c.queues.enter(queue, w)
+	c.begin(func() { c.fetch(queue, first) })
 	select {
 	case m := <-w.came:
 		return m, nil
@@ -90,57 +84,79 @@ func (c *core) Receive(ctx context.Context, queue string) (*driver.Message, erro
 	return nil, ctx.Err()
 }
 
-// busy says that somebody waits for the queue already.
-func (t *queueTable) busy(queue string) bool {
+// begin runs f on a goroutine for which Close waits, unless Close has begun.
+func (c *core) begin(f func()) {
+	c.starting.Lock()
+	defer c.starting.Unlock()
+	if !c.isClosing() {
+		c.running.Go(f)
+	}
+}
+
+// fetch gets a new receiver what is there, and makes the readers listen if nothing is. It does not end with the receiver's
+// ctx, which might lose the message.
+func (c *core) fetch(queue string, first bool) {
+	ctx, cancel := context.WithTimeout(c.life, answerTime)
+	defer cancel()
+	if first && c.popNow(ctx, queue) {
+		return
+	}
+	for _, i := range c.queues.deaf(queue) {
+		_ = c.wake(ctx, c.shards[i]) // a reader whose host is lost asks for the queues when it is back
+	}
+}
+
+// enter puts a receiver at the end of the line; first says that it is the only one.
+func (t *queueTable) enter(queue string, w *waiter) (first bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.byName[queue] != nil
-}
-
-// popNow takes a message that is there. It does not end with ctx, which might lose the message: what came for a ctx that has
-// ended is received all the same.
-func (c *core) popNow(ctx context.Context, queue string) *driver.Message {
-	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
-	defer cancel()
-	for _, i := range c.queues.receive.over(len(c.shards)) {
-		s := c.shards[i]
-		for ctx.Err() == nil && !c.isClosing() {
-			all, err := s.Do(limited, s.B().Zpopmin().Key(c.keys.message(queue)).Count(1).Build()).AsZScores()
-			if err != nil || len(all) == 0 {
-				break // the reader, which waits for a lost host, will have it
-			}
-			if m := c.decode(queue, &popped{queue, all[0].Member, all[0].Score}); m != nil {
-				return m
-			}
-		}
-	}
-	return nil
-}
-
-// wait puts a receiver at the end of the line, and makes readers listen that do not yet.
-func (c *core) wait(queue string) *waiter {
-	w := &waiter{came: make(chan *driver.Message, 1)}
-	t := &c.queues
-	var deaf []*shard
-	t.mu.Lock()
 	line := t.byName[queue]
 	if line == nil {
 		line = &waitLine{}
 		t.byName[queue] = line
 	}
 	line.waiters = append(line.waiters, w)
+	return len(line.waiters) == 1
+}
+
+// busy says that somebody waits for the queue.
+func (t *queueTable) busy(queue string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.byName[queue] != nil
+}
+
+// deaf lists the hosts whose readers do not listen to a queue that somebody waits for.
+func (t *queueTable) deaf(queue string) (hosts []int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byName[queue] == nil {
+		return nil
+	}
 	for i, heard := range t.heard {
 		if heard != nil && !heard[queue] {
-			deaf = append(deaf, c.shards[i])
+			hosts = append(hosts, i)
 		}
 	}
-	t.mu.Unlock()
-	ctx, cancel := context.WithTimeout(c.life, answerTime)
-	defer cancel()
-	for _, s := range deaf {
-		_ = c.wake(ctx, s) // a reader whose host is lost asks for the queues when it is back
+	return hosts
+}
+
+// popNow takes a message that is there.
+func (c *core) popNow(ctx context.Context, queue string) bool {
+	key := c.keys.message(queue)
+	for _, i := range c.queues.receive.over(len(c.shards)) {
+		s := c.shards[i]
+		for c.queues.busy(queue) {
+			all, err := s.Do(ctx, s.B().Zpopmin().Key(key).Count(1).Build()).AsZScores()
+			if err != nil || len(all) == 0 {
+				break // the reader, which waits for a lost host, will have it
+			}
+			if c.takeQueue(s, &popped{key, all[0].Member, all[0].Score}) {
+				return true
+			}
+		}
 	}
-	return w
+	return false
 }
 
 // wake ends a reader's pop. Unlike CLIENT UNBLOCK it is not lost on one that is about to begin.
@@ -209,20 +225,24 @@ func (t *queueTable) hand(queue string, m *driver.Message) bool {
 	return true
 }
 
-// takeQueue hands out what a reader popped from a queue, or puts it back where it was when nobody waits any more.
-func (c *core) takeQueue(s *shard, p *popped) {
+// takeQueue hands out what was popped from a queue, or puts it back where it was when nobody waits any more. It says whether
+// there was a message.
+func (c *core) takeQueue(s *shard, p *popped) bool {
 	queue := strings.TrimPrefix(p.key, c.keys.prefix)
 	if !c.queues.busy(queue) {
 		c.putBack(s, p)
-		return
+		return true
 	}
-	if m := c.decode(queue, p); m != nil {
-		if c.queues.hand(queue, m) {
-			c.host.Delivered(1)
-			return
-		}
+	m := c.decode(queue, p)
+	if m == nil {
+		return false
+	}
+	if c.queues.hand(queue, m) {
+		c.host.Delivered(1)
+	} else {
 		c.putBack(s, p)
 	}
+	return true
 }
 
 func (c *core) putBack(s *shard, p *popped) {

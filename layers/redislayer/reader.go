@@ -9,7 +9,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tideway-go/tideway/layers/driver"
-	"github.com/tideway-go/tideway/layers/internal/payload"
 )
 
 const (
@@ -200,18 +199,4 @@ func (c *core) complain(where string, err error) {
 		c.log.Warn("redislayer: a message cannot be read and is dropped: do all processes have the same Keys, Serializer and RandomPrefix?",
 			zap.String("from", where), zap.Int64("messages", n), zap.Error(err))
 	}
-}
-
-// orderFlush is the type of the message by which one process tells another that all was flushed. It has no address, which
-// channels_redis never writes to such a key, and types that begin with "layer." cannot be sent.
-const orderFlush = "layer.flush"
-
-// obey does what another Tideway process asks.
-func (c *core) obey(data []byte) bool {
-	typ, err := payload.Check(data)
-	if err != nil || typ != orderFlush {
-		return false
-	}
-	c.flushed()
-	return true
 }
