@@ -19,7 +19,7 @@ func TestWatch(t *testing.T) {
 		late := func() []string {
 			mu.Lock()
 			defer mu.Unlock()
-			return slices.Clone(called)
+			return slices.Sorted(slices.Values(called))
 		}
 		thing := func(name string) *asgi.Watched {
 			return &asgi.Watched{Late: func() {

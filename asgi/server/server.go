@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -34,8 +33,7 @@ type Server struct {
 	deflate   deflater
 	flushers  *flushers
 	pulse     pulse
-	watches   []asgi.Watch
-	watched   atomic.Uint32  // which of them is next
+	watch     asgi.Watch
 	helpers   sync.WaitGroup // goroutines that connections start
 
 	closing chan struct{} // closed when the shutdown begins
@@ -68,7 +66,6 @@ func New(app asgi.App, opts *Options) *Server {
 	s.origins = parseOrigins(s.opts.Origins)
 	s.flushers = newFlushers(runtime.GOMAXPROCS(0), &s.writers)
 	s.pulse.interval = s.opts.PingInterval
-	s.watches = make([]asgi.Watch, runtime.GOMAXPROCS(0))
 	s.http = asgi.Handler{App: app, Derive: s.httpScope, OnError: s.httpError, WriteTimeout: s.opts.WriteTimeout}
 	return s
 }
@@ -168,7 +165,7 @@ func (s *Server) websocketScope(r *http.Request, values context.Context) *asgi.S
 	f.Subprotocols = subprotocols(r.Header)
 	f.Extensions = websocketExtensions
 	f.State = s.state
-	f.Watch = s.nextWatch()
+	f.Watch = &s.watch
 	s.mount(&f)
 	return asgi.LoggerKey.With(asgi.NewScope(f), s.log)
 }
@@ -179,15 +176,10 @@ var websocketExtensions = map[string]map[string]any{"websocket.http.response": {
 func (s *Server) httpScope(scope *asgi.Scope) *asgi.Scope {
 	scope = scope.Derive(func(f *asgi.Fields) {
 		f.State = maps.Clone(s.state)
-		f.Watch = s.nextWatch()
+		f.Watch = &s.watch
 		s.mount(f)
 	})
 	return asgi.LoggerKey.With(scope, s.log)
-}
-
-// nextWatch gives connections their watch by turns: a few, so that their locks are rarely contended.
-func (s *Server) nextWatch() *asgi.Watch {
-	return &s.watches[s.watched.Add(1)%uint32(len(s.watches))]
 }
 
 // mount puts Options.RootPath in front.
