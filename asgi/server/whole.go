@@ -19,9 +19,9 @@ func (c *conn) takeWhole() (f asgi.Frame, ok bool, err error) {
 		return f, false, nil
 	}
 	f = asgi.Frame{Binary: w.binary, Data: make([]byte, len(w.masked))}
-	unmask(f.Data, w.masked, w.key)
+	ascii := unmask(f.Data, w.masked, w.key)
 	c.in.Discard(w.size)
-	if !f.Binary && !utf8.Valid(f.Data) {
+	if !f.Binary && !ascii && !utf8.Valid(f.Data) {
 		return f, true, errNotText
 	}
 	return f, true, nil
@@ -53,14 +53,19 @@ func wholeMessage(b []byte) (w whole, ok bool) {
 	return whole{b[0] == bitFin|opBinary, binary.LittleEndian.Uint32(b[head-4:]), b[head : head+n], head + n}, true
 }
 
-// unmask undoes the masking of src (RFC 6455 section 5.3) into dst, which is as long.
-func unmask(dst, src []byte, key uint32) {
-	wide := uint64(key)<<32 | uint64(key)
+// unmask undoes the masking of src (RFC 6455 section 5.3) into dst, which is as long. It reports whether the bytes are ASCII,
+// as those of most texts are: that needs no look at them of its own.
+func unmask(dst, src []byte, key uint32) (ascii bool) {
+	wide, all := uint64(key)<<32|uint64(key), uint64(0)
 	for len(src) >= 8 {
-		binary.LittleEndian.PutUint64(dst, binary.LittleEndian.Uint64(src)^wide)
+		v := binary.LittleEndian.Uint64(src) ^ wide
+		binary.LittleEndian.PutUint64(dst, v)
+		all |= v
 		dst, src = dst[8:], src[8:]
 	}
 	for i, b := range src {
 		dst[i] = b ^ byte(key>>(8*i%32))
+		all |= uint64(dst[i])
 	}
+	return all&0x8080_8080_8080_8080 == 0
 }

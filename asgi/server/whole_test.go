@@ -48,13 +48,20 @@ func TestUnmask(t *testing.T) {
 	for n := range 40 {
 		src, want := make([]byte, n), make([]byte, n)
 		for i := range src {
-			src[i] = byte(7 * i)
+			src[i] = byte(3*i) ^ key[i%4] // ASCII
 			want[i] = src[i] ^ key[i%4]
 		}
 		got := make([]byte, n)
-		unmask(got, src, 0x04030201)
-		if !bytes.Equal(got, want) {
-			t.Errorf("%d bytes: got %x, want %x", n, got, want)
+		ascii := unmask(got, src, 0x04030201)
+		if !bytes.Equal(got, want) || !ascii {
+			t.Errorf("%d bytes: got %x, ASCII %v, want %x", n, got, ascii, want)
+		}
+		for i := range src {
+			src[i] ^= 0x80
+			if unmask(got, src, 0x04030201) {
+				t.Errorf("%d bytes, of which number %d is 0x%x: ASCII", n, i, got[i])
+			}
+			src[i] ^= 0x80
 		}
 	}
 }
