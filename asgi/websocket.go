@@ -17,6 +17,9 @@ type WebSocketAccept struct {
 // WebSocketReceive (received) is one whole message. Its bytes belong to the application.
 type WebSocketReceive struct {
 	Frame Frame
+	// Waited says that Receive had to wait for the message, so that the server has written what More held back before: an
+	// application that sees to it that nothing is held back for long need not flush. A server that cannot tell leaves it false.
+	Waited bool
 }
 
 // WebSocketSend (sent) is one whole message.

@@ -163,7 +163,8 @@ func (c *Conn) sendEvent(ctx context.Context, ev asgi.WebSocketSend) error {
 	ev.More = c.turnHeld.Load() && !ofWork(ctx)
 	err := c.emit(ctx, ev)
 	if ev.More {
-		if w := c.watched.Load(); !c.unflushed.Swap(true) && w != nil {
+		// Where the server has written by itself, unflushed is left from then, and the next flush does nothing.
+		if w := c.watched.Load(); !c.unflushed.Load() && !c.unflushed.Swap(true) && w != nil {
 			w.heldAt.Store(w.clock.Ticks())
 		}
 		if !c.turnHeld.Load() { // the turn ended in between, and may not have seen this one

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/consumers"
 	"github.com/tideway-go/tideway/layers"
 	"github.com/tideway-go/tideway/layers/memlayer"
@@ -83,5 +84,42 @@ func TestWrittenWhileOthersWait(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// TestWaitedNeedsNoFlush: where the server says that it has written what was held back, nobody asks it to.
+func TestWaitedNeedsNoFlush(t *testing.T) {
+	for _, waited := range []bool{false, true} {
+		t.Run(fmt.Sprint(waited), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const messages = 3
+				flushes, left := 0, messages
+				receive := func(context.Context) (asgi.Event, error) {
+					switch left--; {
+					case left == messages-1:
+						return asgi.WebSocketConnect{}, nil
+					case left >= 0:
+						<-time.After(5 * time.Millisecond)
+						return asgi.WebSocketReceive{Frame: asgi.TextFrame("x"), Waited: waited}, nil
+					}
+					if want := messages - 2; waited && flushes > 0 || !waited && flushes != want {
+						t.Errorf("%d flushes after %d messages", flushes, messages-1)
+					}
+					return asgi.WebSocketDisconnect{Code: 1000, By: asgi.ByClient}, nil
+				}
+				send := func(_ context.Context, ev asgi.Event) error {
+					if _, ok := ev.(asgi.WebSocketFlush); ok {
+						flushes++
+					}
+					return nil
+				}
+				app := socket{Text: func(_ *none, ctx context.Context, conn *consumers.Conn, text string) error {
+					return conn.SendText(ctx, text)
+				}}.App()
+				if err := app.Serve(t.Context(), asgi.NewScope(asgi.Fields{Type: asgi.WebSocket}), receive, send); err != nil {
+					t.Fatal(err)
+				}
+			})
+		})
 	}
 }

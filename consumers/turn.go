@@ -45,7 +45,9 @@ func (c *Conn) read(held bool) {
 		case ev == nil && held:
 			c.leave(nil)
 		case ev != nil && c.enter(ev, held, why != nil):
-			c.flushLate()
+			if !waited(ev) {
+				c.flushLate()
+			}
 			done = c.leave(c.callEvent(ev))
 		default: // who has the turn will handle it
 			done = c.over()
@@ -55,6 +57,12 @@ func (c *Conn) read(held bool) {
 			return
 		}
 	}
+}
+
+// waited reports whether the server has written all that was held back, since Receive had to wait for ev.
+func waited(ev asgi.Event) bool {
+	e, ok := ev.(asgi.WebSocketReceive)
+	return ok && e.Waited
 }
 
 // enter takes the turn for the reader. It waits while a quick handler runs, for at most one layer message, and while the

@@ -34,7 +34,7 @@ func (c *conn) receiver() asgi.Receive {
 		if c.inbox != nil || ctx != c.ctx && ctx.Done() != nil && ctx.Done() != c.ctx.Done() {
 			return c.receiveRead(ctx)
 		}
-		ev, last := c.next()
+		ev, last := c.next(true)
 		c.delivered = last
 		return ev, nil
 	}
@@ -65,7 +65,7 @@ func (c *conn) receiveRead(ctx context.Context) (asgi.Event, error) {
 func (c *conn) readAll() {
 	defer close(c.inbox)
 	for {
-		ev, last := c.next()
+		ev, last := c.next(false)
 		c.inbox <- ev // taken by receive, or by conclude once the application has returned
 		if last {
 			return
@@ -74,11 +74,12 @@ func (c *conn) readAll() {
 }
 
 // next waits for the next event, and reports whether it is the last. Messages that come after an end on our side are dropped:
-// a Receive that waited then goes on to wait for the peer's close frame.
-func (c *conn) next() (ev asgi.Event, last bool) {
+// a Receive that waited then goes on to wait for the peer's close frame. inline says that it is Receive that waits.
+func (c *conn) next(inline bool) (ev asgi.Event, last bool) {
 	if end := c.end.Load(); end != nil {
 		return disconnectEvent(*end), true
 	}
+	reads := c.reads.Load()
 	for {
 		_, err := c.in.Peek(2) // here and not in a function of its own: this is where an idle connection waits
 		var frame asgi.Frame
@@ -90,7 +91,7 @@ func (c *conn) next() (ev asgi.Event, last bool) {
 			return disconnectEvent(*c.end.Load()), true
 		}
 		if c.end.Load() == nil {
-			return asgi.WebSocketReceive{Frame: frame}, false
+			return asgi.WebSocketReceive{Frame: frame, Waited: inline && c.reads.Load() != reads}, false
 		}
 	}
 }

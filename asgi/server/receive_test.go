@@ -86,6 +86,55 @@ func TestMessagesInPieces(t *testing.T) {
 	}
 }
 
+// A message says whether Receive had to wait for it, which is when everything that was held back is written. What the
+// goroutine reads that has the reader's role says so never: it does not wait where the application does.
+func TestWaited(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		ctx  func(context.Context) (context.Context, context.CancelFunc)
+		want []bool
+	}{
+		{"the connection's ctx", func(ctx context.Context) (context.Context, context.CancelFunc) { return ctx, func() {} }, []bool{true, false, true}},
+		{"a ctx of its own", context.WithCancel, []bool{false, false, false}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := make(chan []bool, 1)
+			p := variant{}.mount(t, socket(func(ctx context.Context, _ *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+				ctx, cancel := c.ctx(ctx)
+				defer cancel()
+				var waited []bool
+				for range c.want {
+					event, err := receive(ctx)
+					if err != nil {
+						return err
+					}
+					e := event.(asgi.WebSocketReceive)
+					waited = append(waited, e.Waited)
+					if err := send(ctx, asgi.WebSocketSend{Frame: e.Frame}); err != nil {
+						return err
+					}
+				}
+				got <- waited
+				return nil
+			}), server.Options{}).open()
+			if _, err := p.Write(append(frame(fin|text, "a"), frame(fin|text, "b")...)); err != nil {
+				t.Fatal(err)
+			}
+			for _, answer := range []string{"a", "b"} {
+				if err := p.expect(fin|text, answer); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := p.send(fin|text, "c"); err != nil {
+				t.Fatal(err)
+			}
+			if waited := <-got; !slices.Equal(waited, c.want) {
+				t.Errorf("waited: %v, want %v", waited, c.want)
+			}
+		})
+	}
+}
+
 // A full application stops the reader: what it has not received stays with the client.
 func TestReceiveIsBackpressure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
