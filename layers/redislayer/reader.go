@@ -14,7 +14,8 @@ import (
 const (
 	blockTime = 10 * time.Second // how long one pop waits in Redis
 	blockMore = 5 * time.Second  // how much later than that the answer may come; then the connection is dead
-	bulk      = 128              // how many messages are taken at once of what waits for this process
+	bulk      = 256              // how many messages are taken at once of what waits for this process
+	bulks     = 64               // how often, before queues have their turn
 	wakeScore = -1               // of an entry that only ends a pop: no stamp is negative, so nothing is before it
 )
 
@@ -123,16 +124,22 @@ func (c *core) pop(conn rueidis.DedicatedClient, keys []string) (*popped, error)
 	return p, err
 }
 
-// drain takes what else waits for this process, in bulk.
+// drain takes what else waits for this process, in bulk. It looks after the queues now and then.
 func (c *core) drain(s *shard, conn rueidis.DedicatedClient) error {
 	ctx, cancel := context.WithCancel(c.life)
 	defer cancel()
 	defer time.AfterFunc(writeTime, cancel).Stop()
-	all, err := conn.Do(ctx, conn.B().Zpopmin().Key(c.ownKey()).Count(bulk).Build()).AsZScores()
-	for _, e := range all {
-		c.take(s, &popped{c.ownKey(), e.Member, e.Score})
+	key := c.ownKey()
+	for range bulks {
+		all, err := conn.Do(ctx, conn.B().Zpopmin().Key(key).Count(bulk).Build()).AsZScores()
+		for _, e := range all {
+			c.take(s, &popped{key, e.Member, e.Score})
+		}
+		if err != nil || len(all) < bulk {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // take hands out one entry.
