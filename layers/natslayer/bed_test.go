@@ -117,7 +117,7 @@ func (b *broker) processWith(opts *Options, change func(*node)) *process {
 	o := opts.withDefaults()
 	o.Logger = zap.New(core)
 	n := newNode(nc, o)
-	n.owned = true
+	n.dialer = &dialer{}
 	change(n)
 	l, err := start(b.Context(), n)
 	if err != nil {

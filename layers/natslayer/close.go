@@ -20,14 +20,16 @@ func (n *node) Close(ctx context.Context) error {
 		defer cancel()
 	}
 	err := n.store.close(ctx)
+	err = errors.Join(err, n.sendKept(ctx))
 	n.unsubscribeAll()
 	err = errors.Join(err, n.sendBuffered(ctx))
 	n.end()
 	n.nc.RemoveStatusListener(n.events)
 	n.in <- theEnd // the delivery goroutine still reads
 	n.running.Wait()
-	if n.owned {
+	if n.dialer != nil {
 		n.nc.Close()
+		n.dialer.wait()
 	}
 	return err
 }
@@ -39,7 +41,7 @@ func (n *node) unsubscribeAll() {
 	defer t.mu.Unlock()
 	t.closed = true
 	subs := n.fixed
-	if !n.owned {
+	if n.dialer == nil {
 		for _, g := range t.byName {
 			subs = append(subs, g.sub)
 		}
@@ -48,6 +50,27 @@ func (n *node) unsubscribeAll() {
 	for _, sub := range subs {
 		_ = sub.Unsubscribe() // fails only when the connection is closed
 	}
+}
+
+// sendKept waits for the end of an outage in which messages were kept, or says how many were.
+func (n *node) sendKept(ctx context.Context) error {
+	o := n.link.lost.Load()
+	kept := n.outbox.len()
+	if o == nil || kept == 0 {
+		return nil
+	}
+	why := o.err
+	if !o.final {
+		select {
+		case <-o.over:
+		case <-ctx.Done():
+			why = fmt.Errorf("%w: %w", o.err, ctx.Err())
+		}
+		if kept = n.outbox.len(); kept == 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("%d messages that were sent without a connection were not sent on: %w", kept, why)
 }
 
 // sendBuffered waits until the broker has all that was sent, or says what it has not.

@@ -20,13 +20,12 @@ import (
 const (
 	connectTime    = 10 * time.Second // for the first connection, when ctx has no deadline
 	dialTime       = 2 * time.Second  // for one server to take a connection
-	writeTime      = 10 * time.Second // for the socket to take what is written
 	pingTime       = 5 * time.Second  // between pings; a server that owes three answers is gone
-	reconnectBytes = 8 << 20          // of group messages kept while there is no connection
+	reconnectBytes = 8 << 20          // kept by the client in the moment before the layer notices an outage
 )
 
 // connect makes a connection that lasts. A server that refuses is an error at once, one that is not there may come.
-func connect(ctx context.Context, servers string, log *zap.Logger) (*nats.Conn, error) {
+func connect(ctx context.Context, servers string, log *zap.Logger) (*nats.Conn, *dialer, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, connectTime)
@@ -37,35 +36,38 @@ func connect(ctx context.Context, servers string, log *zap.Logger) (*nats.Conn, 
 		d.begin(ctx)
 		nc, err := nats.Connect(servers, append(lasting(log), nats.SetCustomDialer(d))...)
 		if err == nil && d.connected() {
-			return nc, nil
+			return nc, d, nil
 		}
 		if nc != nil {
 			nc.Close()
 		}
+		d.wait()
 		var absent net.Error
 		var bad *url.Error // shows the password
 		switch {
 		case ctx.Err() != nil:
 		case errors.As(err, &bad):
-			return nil, fmt.Errorf("natslayer: connect to %s: %w", redact(servers), bad.Err)
+			return nil, nil, fmt.Errorf("natslayer: connect to %s: %w", redact(servers), bad.Err)
 		case !errors.Is(err, nats.ErrNoServers) && !errors.As(err, &absent):
-			return nil, fmt.Errorf("natslayer: connect to %s: %w", redact(servers), err)
+			return nil, nil, fmt.Errorf("natslayer: connect to %s: %w", redact(servers), err)
 		case try == 1:
 			log.Warn("natslayer: no server answers; trying again", zap.String("url", redact(servers)), zap.Error(err))
 		}
 		select {
 		case <-time.After(pause(try)):
 		case <-ctx.Done():
-			return nil, fmt.Errorf("natslayer: connect to %s: %w (%w)", redact(servers), context.Cause(ctx), cmp.Or(err, nats.ErrNoServers))
+			return nil, nil, fmt.Errorf("natslayer: connect to %s: %w (%w)", redact(servers), context.Cause(ctx), cmp.Or(err, nats.ErrNoServers))
 		}
 	}
 }
 
 // dialer makes the client's sockets. Until the first connection is made they end with ctx; the client has no ctx there.
 type dialer struct {
-	mu   sync.Mutex
-	ctx  context.Context // nil later
-	stop func() bool     // of the watch over the last socket
+	mu      sync.Mutex
+	ctx     context.Context // nil later
+	stop    func() bool     // of the watch over the last socket
+	last    *socket
+	sockets sync.WaitGroup
 }
 
 // begin says whose ctx the next tries are for.
@@ -83,19 +85,43 @@ func (d *dialer) connected() bool {
 	return d.stop == nil || d.stop()
 }
 
+// wait ends the last socket after the client has ended, and returns when all are at their end.
+func (d *dialer) wait() {
+	d.mu.Lock()
+	d.closeLast()
+	d.mu.Unlock()
+	d.sockets.Wait()
+}
+
+// closeLast ends a socket that the client has left to the collector, as it does when a server refuses it. The lock is held.
+func (d *dialer) closeLast() {
+	if d.last != nil {
+		_ = d.last.Close()
+		d.last = nil
+	}
+}
+
 // Dial is called by the client, for one connection after the other.
 func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.closeLast()
+	ctx := d.ctx
+	if ctx == nil {
+		ctx = context.Background()
+	}
 	nd := net.Dialer{Timeout: dialTime}
-	if d.ctx == nil {
-		return nd.Dial(network, address)
+	conn, err := nd.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
 	}
-	conn, err := nd.DialContext(d.ctx, network, address)
-	if err == nil {
-		d.stop = context.AfterFunc(d.ctx, func() { _ = conn.Close() })
+	d.sockets.Add(1)
+	s := newSocket(conn, d.sockets.Done)
+	d.last = s
+	if d.ctx != nil {
+		d.stop = context.AfterFunc(d.ctx, func() { _ = s.Close() })
 	}
-	return conn, err
+	return s, nil
 }
 
 // lasting are the client's options.
@@ -107,7 +133,7 @@ func lasting(log *zap.Logger) []nats.Option {
 		nats.IgnoreAuthErrorAbort(),
 		nats.CustomReconnectDelay(pause),
 		nats.ReconnectBufSize(reconnectBytes),
-		nats.FlusherTimeout(writeTime),
+		nats.ReconnectOnFlusherError(),
 		nats.PingInterval(pingTime),
 		nats.MaxPingsOutstanding(2),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {

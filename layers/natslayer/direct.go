@@ -69,7 +69,7 @@ const headroom = 4096
 
 // fits holds a message to the limit of the server to which the process is connected now.
 func (n *node) fits(m *driver.Message) error {
-	if limit := n.nc.MaxPayload() - headroom; int64(len(m.Data())) > limit {
+	if limit := n.link.maxPayload.Load() - headroom; int64(len(m.Data())) > limit {
 		return fmt.Errorf("%w: %d bytes, the server takes %d (its max_payload less %d)", driver.ErrTooLarge, len(m.Data()), limit, headroom)
 	}
 	return nil
@@ -148,7 +148,11 @@ func (n *node) GroupSend(_ context.Context, group string, m *driver.Message) err
 	if err := n.fits(m); err != nil {
 		return err
 	}
-	switch err := n.nc.Publish(n.subjects.group(group), m.Data()); {
+	subject := n.subjects.group(group)
+	if kept, err := n.outbox.keep(&n.link, subject, m); kept || err != nil {
+		return err
+	}
+	switch err := n.nc.Publish(subject, m.Data()); {
 	case err == nil:
 		if !n.nc.IsConnected() {
 			n.unsent.Add(1)

@@ -29,13 +29,20 @@
 // When the connection is lost, channels get layers.Down; when it is back and the broker has taken all subscriptions
 // again, layers.Up (L15). In between
 //
-//   - a group send is kept by the client and sent later, up to its buffer (8 MiB with Open, nats.ReconnectBufSize else);
-//     above that it is an error.
+//   - a group send is kept, up to 8 MiB of them, and sent when this process is back; above that it is an error. Processes that
+//     come back later miss it.
 //   - what needs an answer waits for the connection during the first 2 s of the outage, and fails at once later.
 //   - a Receive waits on, and channels can be opened and ended, and groups left.
 //
-// What others send to the groups of a process meanwhile passes it by. An application's own connection should be made with
-// nats.MaxReconnects(-1): when the client gives up, the layer stays down.
+// What others send to the groups of a process meanwhile passes it by.
+//
+// A server that stands still without closing anything is taken for gone after 10 to 15 s. What was sent to it until then,
+// at most 16 MiB, is lost like all that is on its way when a connection breaks: nobody knows what arrived. With Open no
+// call waits for such a server longer than its ctx.
+//
+// A connection of the application's own should be made with nats.MaxReconnects(-1), since the layer stays down when the client
+// gives up; and with nats.FlusherTimeout and nats.ReconnectOnFlusherError, since while the client waits for a server that
+// stands still, by default for a minute, nothing else gets through to it.
 //
 // # Bounds
 //

@@ -244,12 +244,12 @@ func TestServerThatRefuses(t *testing.T) {
 func TestUpWaitsForSubscriptions(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
-	nc, err := connect(t.Context(), f.url(), zap.NewNop())
+	nc, d, err := connect(t.Context(), f.url(), zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := newNode(nc, (&Options{Logger: zap.NewNop()}).withDefaults())
-	n.owned = true
+	n.dialer = d
 	l, err := start(t.Context(), n)
 	if err != nil {
 		t.Fatal(err)

@@ -31,12 +31,12 @@ func New(ctx context.Context, nc *nats.Conn, opts *Options) (*layers.Layer, erro
 // made again by itself, for ever, after waits of 25 ms to 3 s. It notices a server that fell silent after 15 s.
 func Open(ctx context.Context, url string, opts *Options) (*layers.Layer, error) {
 	o := opts.withDefaults()
-	nc, err := connect(ctx, url, o.Logger)
+	nc, d, err := connect(ctx, url, o.Logger)
 	if err != nil {
 		return nil, err
 	}
 	n := newNode(nc, o)
-	n.owned = true
+	n.dialer = d
 	return start(ctx, n)
 }
 
@@ -70,6 +70,7 @@ func (n *node) begin(ctx context.Context) error {
 	if err := n.subscribe(); err != nil {
 		return err
 	}
+	n.link.maxPayload.Store(n.nc.MaxPayload())
 	if err := n.nc.FlushWithContext(limited); err != nil { // whatever the server has against it has come
 		return ended(ctx, err)
 	}

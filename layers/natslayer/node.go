@@ -15,10 +15,10 @@ import (
 
 // node is the driver of one layer: one process, as far as the broker can tell.
 type node struct {
-	nc    *nats.Conn
-	owned bool // Close closes nc
-	opts  Options
-	log   *zap.Logger
+	nc     *nats.Conn
+	dialer *dialer // of a connection of the layer's own, which Close closes; nil for the application's
+	opts   Options
+	log    *zap.Logger
 
 	names    *driver.Namer
 	subjects *subjects
@@ -38,7 +38,8 @@ type node struct {
 	linger   time.Duration
 	overflow overflow
 	link     link
-	unsent   atomic.Int64 // messages published without a connection: the client keeps them
+	outbox   outbox
+	unsent   atomic.Int64 // messages published in the moment before an outage was noticed: the client keeps them
 
 	life    context.Context // ends when Close begins to stop the goroutines
 	end     context.CancelFunc

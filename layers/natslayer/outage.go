@@ -16,6 +16,9 @@ import (
 type link struct {
 	lost atomic.Pointer[outage]    // nil while it is up
 	back atomic.Pointer[time.Time] // when the last outage ended; nil if there was none
+
+	// maxPayload is the limit of the server, as of the last connection: the client tells it behind its lock.
+	maxPayload atomic.Int64
 }
 
 // returnTime is how long after an outage other processes may still be on their way back: who has lost the same broker
@@ -110,22 +113,49 @@ func (n *node) up() {
 	if o == nil || o.final {
 		return
 	}
+	if !n.settleAgain() {
+		return // the next event says more
+	}
+	end := func() {
+		n.unsent.Store(0)
+		now := time.Now()
+		n.link.back.Store(&now)
+		n.link.lost.Store(nil)
+	}
+	for kept := n.outbox.take(end); len(kept) > 0; kept = n.outbox.take(end) {
+		if !n.sendOn(kept) {
+			return
+		}
+	}
+	close(o.over)
+	n.local.DeliverAll(n.host.Outage(nil))
+	n.log.Info("natslayer: the connection to NATS is back", zap.String("server", n.nc.ConnectedUrlRedacted()), zap.Duration("after", time.Since(o.since)))
+}
+
+// settleAgain waits until the broker has answered on a new connection. It fails when that is lost again, or the layer ends.
+func (n *node) settleAgain() bool {
 	for {
 		ctx, cancel := context.WithTimeout(n.life, answerTime)
 		err := n.settle(ctx)
 		cancel()
 		if err == nil {
-			break
+			n.link.maxPayload.Store(n.nc.MaxPayload())
+			return true
 		}
 		if n.life.Err() != nil || n.nc.Status() != nats.CONNECTED {
-			return // the next event says more
+			return false
 		}
 	}
-	n.unsent.Store(0)
-	now := time.Now()
-	n.link.back.Store(&now)
-	n.link.lost.Store(nil)
-	close(o.over)
-	n.local.DeliverAll(n.host.Outage(nil))
-	n.log.Info("natslayer: the connection to NATS is back", zap.String("server", n.nc.ConnectedUrlRedacted()), zap.Duration("after", time.Since(o.since)))
+}
+
+// sendOn sends what was kept, and waits until the broker has it. What is on its way when the connection is lost once more is
+// not sent again: it may have arrived.
+func (n *node) sendOn(kept []letter) bool {
+	for i, l := range kept {
+		if err := n.nc.Publish(l.subject, l.data); err != nil {
+			n.outbox.giveBack(kept[i:])
+			return false
+		}
+	}
+	return n.settleAgain()
 }
