@@ -36,6 +36,7 @@ type bed struct {
 	prefix string
 	hosts  int
 	redis  rueidis.Client // of the first host
+	direct bool           // without cables, which cost time
 }
 
 func newBed(tb testing.TB, hosts int) *bed {
@@ -93,6 +94,9 @@ func (b *bed) process(change func(*Options)) *process {
 func (b *bed) options(cable *Cable, change func(*Options)) (Options, *observer.ObservedLogs) {
 	seen, logs := observer.New(zapcore.DebugLevel)
 	o := Options{Hosts: cable.URLs(), Prefix: b.prefix, Logger: zap.New(seen)}
+	if b.direct {
+		o.Hosts = []string{"unix://" + Socket(b, 0)}
+	}
 	if change != nil {
 		change(&o)
 	}

@@ -39,6 +39,7 @@ func BenchmarkGroupSend(b *testing.B) {
 		for _, kind := range []string{"Core", "PubSub"} {
 			b.Run(fmt.Sprintf("members=%d/%s", members, kind), func(b *testing.B) {
 				d := newBed(b, 1)
+				d.direct = true
 				from, to := kinds[kind](d, nil), kinds[kind](d, nil)
 				t := &tally{all: make(chan struct{}, 1)}
 				t.want.Store(int64(members))
@@ -108,6 +109,7 @@ func BenchmarkSend(b *testing.B) {
 	for _, kind := range []string{"Core", "PubSub"} {
 		b.Run(kind, func(b *testing.B) {
 			d := newBed(b, 1)
+			d.direct = true
 			from, to := kinds[kind](d, nil), kinds[kind](d, nil)
 			channel, err := to.Listen(b.Context(), nothing{})
 			must(b, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,6 +49,8 @@ type core struct {
 	names  *driver.Namer
 	clock  clock
 	shards []*shard
+
+	process string // what the names of its channels begin with, up to the "!"
 
 	// What follows is there from Start on.
 	host   driver.Host
@@ -120,6 +123,7 @@ func newCore(o Options, shards []*shard) *core {
 	if len(o.Keys) > 0 {
 		c.format.keys = newKeyring(o.Keys)
 	}
+	c.process = "specific." + c.names.Process() + "!"
 	c.queues.byName = make(map[string]*waitLine)
 	c.life, c.end = context.WithCancel(context.Background())
 	return c
@@ -154,13 +158,10 @@ func (c *core) run(ctx context.Context) error {
 }
 
 // own says that a channel is of this process.
-func (c *core) own(channel string) bool {
-	process, ok := processOf(channel)
-	return ok && process == c.names.Process()
-}
+func (c *core) own(channel string) bool { return strings.HasPrefix(channel, c.process) }
 
 // ownKey is where others put messages for this process's channels.
-func (c *core) ownKey() string { return c.keys.prefix + "specific." + c.names.Process() + "!" }
+func (c *core) ownKey() string { return c.keys.prefix + c.process }
 
 func (c *core) shardOf(name string) *shard { return c.shards[shardOf(name, len(c.shards))] }
 

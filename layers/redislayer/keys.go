@@ -35,11 +35,16 @@ func processOf(channel string) (process string, ok bool) {
 		return "", false
 	}
 	process, ok = strings.CutPrefix(head, "specific.")
-	return process, ok && len(process) == processNameLength && strings.Trim(process, base32Lower) == ""
+	if !ok || len(process) != processNameLength {
+		return "", false
+	}
+	for i := range len(process) {
+		if c := process[i]; (c < 'a' || c > 'z') && (c < '2' || c > '7') {
+			return "", false
+		}
+	}
+	return process, true
 }
 
-// What driver.Namer makes: 16 letters of base 32.
-const (
-	processNameLength = 16
-	base32Lower       = "abcdefghijklmnopqrstuvwxyz234567"
-)
+// processNameLength is that of what driver.Namer makes, in base 32.
+const processNameLength = 16
