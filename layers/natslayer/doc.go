@@ -69,7 +69,8 @@
 // moment of storing, by the broker's clock; a difference to this process's is allowed for.
 //
 // A durable queue (layers.Durable) gives a job to another worker when its lease has run out, and keeps it in files
-// unless Options.Storage says otherwise. Its two bounds are Capacity and MaxAge. A Take that is cancelled in the very moment when
+// unless Options.Storage says otherwise. A process that stood still (a stopped machine) does not begin the jobs that were given to
+// it meanwhile, which others may have done; it hears of none that it has begun. Its two bounds are Capacity and MaxAge. A Take that is cancelled in the very moment when
 // a job arrives gives it back at once, and that counts as one of the job's attempts.
 //
 // There is one stream for all queues of equal capacity and expiry, and one for all durable queues of equal capacity and

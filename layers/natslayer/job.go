@@ -40,22 +40,22 @@ var (
 // take waits for the next job of a durable queue.
 func (s *store) take(ctx context.Context, name string) (driver.Job, error) {
 	for {
-		msg, q, err := s.next(ctx, name)
+		t, q, err := s.next(ctx, name)
 		if err != nil {
 			return nil, err
 		}
-		meta, err := msg.Metadata()
+		meta, err := t.msg.Metadata()
 		if err != nil {
 			return nil, err
 		}
 		j := &job{
-			store: s, queue: q, msg: msg,
+			store: s, queue: q, msg: t.msg,
 			id:      q.token + "." + strconv.FormatUint(meta.Sequence.Stream, 10) + "." + strconv.FormatInt(meta.Timestamp.UnixNano(), 10),
 			attempt: int(meta.NumDelivered), sequence: meta.Sequence.Stream,
 		}
-		j.till.Store(time.Now().Add(q.lease).UnixNano())
+		j.till.Store(t.since.Add(q.lease).UnixNano())
 		at := s.here(meta.Timestamp)
-		m, ok := s.host.Message(name, msg.Data, at)
+		m, ok := s.host.Message(name, t.msg.Data, at)
 		if ok {
 			if j.m = m.Arrive(at, q.shape.age); !j.m.Expired(time.Now()) {
 				return j, nil

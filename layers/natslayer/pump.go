@@ -41,6 +41,11 @@ type pump struct {
 	// What follows belongs to the pump's goroutine.
 	claims  map[uint64]claim // messages on their way out of the queue
 	claimNo uint64           // the last key of claims
+	looked  time.Time        // when it last looked at what has arrived
+	since   time.Time        // what it handles now has not arrived before; see look
+	fence   uint64           // the last one
+	fenced  bool             // the last one is not back
+	raised  time.Time        // when it was sent
 }
 
 // waiter is one who waits for a message.
@@ -51,8 +56,9 @@ type waiter struct {
 }
 
 type taken struct {
-	msg *nats.Msg
-	err error
+	msg   *nats.Msg
+	since time.Time // it has not arrived before
+	err   error
 }
 
 type claim struct {
@@ -187,6 +193,7 @@ func (p *pump) run() {
 	defer timer.Stop()
 	for {
 		now := time.Now()
+		p.look(now)
 		p.expire(now)
 		p.request(now)
 		if p.finished(now) {
@@ -214,11 +221,49 @@ func (p *pump) run() {
 	}
 }
 
+// look notes when the pump looks at what has arrived, once every [pump.beat] at least. A job that it hands out is held from
+// the last look, since the broker began to count in between. If the process stood still for longer (a stopped machine, a
+// debugger), jobs that others have long had may lie in the socket: until a message of the pump to itself is back, all
+// that arrives counts from before.
+func (p *pump) look(now time.Time) {
+	last := p.looked
+	p.looked = now
+	if !p.queue.shape.durable {
+		return
+	}
+	switch {
+	case !last.IsZero() && now.Sub(last) > 2*p.beat():
+		if !p.fenced {
+			p.since = last
+		}
+		p.raise(now)
+	case p.fenced && now.Sub(p.raised) > answerTime: // it was lost with a connection
+		p.raise(now)
+	case !p.fenced:
+		p.since = now
+	}
+}
+
+// raise sends a message of the pump to itself.
+func (p *pump) raise(now time.Time) {
+	p.fence++
+	p.fenced, p.raised = true, now
+	_ = p.store.nc.Publish(p.inbox+"."+string(fenceMark)+strconv.FormatUint(p.fence, 10), nil)
+}
+
+// beat is how often a pump looks at least while somebody waits.
+func (p *pump) beat() time.Duration {
+	if p.queue.shape.durable {
+		return min(pullTime, p.queue.lease/4)
+	}
+	return pullTime
+}
+
 // patience is how long the pump may sleep when nothing arrives.
 func (p *pump) patience(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	next := now.Add(pullTime)
+	next := now.Add(p.beat())
 	sooner := func(t time.Time) {
 		if t.Before(next) {
 			next = t
@@ -332,25 +377,33 @@ func (p *pump) handle(msg *nats.Msg) {
 		p.arrived(msg)
 	case token[0] == claimMark:
 		p.confirmed(token[1:], msg)
+	case token[0] == fenceMark:
+		p.fenced = p.fenced && token[1:] != strconv.FormatUint(p.fence, 10)
 	default:
 		p.requestEnded(token, msg)
 	}
 }
 
-// claimMark begins the last token of the subject on which a claim is confirmed.
-const claimMark = 'c'
+// What begins the last token of the subject on which a claim is confirmed, and of a message of the pump to itself.
+const (
+	claimMark = 'c'
+	fenceMark = 'f'
+)
 
 // arrived takes a message of the queue.
 func (p *pump) arrived(msg *nats.Msg) {
 	p.mu.Lock()
 	p.asked = max(0, p.asked-1)
 	p.mu.Unlock()
+	if p.queue.shape.durable && time.Since(p.since) >= p.queue.lease {
+		return // another has it, or will have it: giving it back would take it from that one
+	}
 	w := p.first()
 	switch {
 	case w == nil:
 		p.giveBack(msg)
 	case p.queue.shape.durable:
-		w.c <- taken{msg: msg}
+		w.c <- taken{msg: msg, since: p.since}
 	default:
 		p.claimNo++
 		c := claim{w, msg, time.Now().Add(answerTime)}

@@ -5,8 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/tideway-go/tideway/layers/driver"
 )
 
@@ -137,16 +135,16 @@ func (s *store) lost(q *queue) {
 // receive waits for the next message of a queue. It was taken out of the queue before it is returned.
 func (s *store) receive(ctx context.Context, name string) (*driver.Message, error) {
 	for {
-		msg, q, err := s.next(ctx, name)
+		t, q, err := s.next(ctx, name)
 		if err != nil {
 			return nil, err
 		}
-		meta, err := msg.Metadata()
+		meta, err := t.msg.Metadata()
 		if err != nil {
 			return nil, err
 		}
 		s.vacate(ctx, q, meta.Sequence.Stream)
-		m, ok := s.host.Message(name, msg.Data, s.here(meta.Timestamp))
+		m, ok := s.host.Message(name, t.msg.Data, s.here(meta.Timestamp))
 		switch {
 		case !ok: // the host has counted it
 		case m.Expired(time.Now()):
@@ -161,37 +159,37 @@ func (s *store) receive(ctx context.Context, name string) (*driver.Message, erro
 func (s *store) here(t time.Time) time.Time { return t.Add(time.Duration(s.skew.Load())) }
 
 // next waits for a queue's next message: one that is taken out of it or, of a durable queue, one that is held.
-func (s *store) next(ctx context.Context, name string) (*nats.Msg, *queue, error) {
+func (s *store) next(ctx context.Context, name string) (taken, *queue, error) {
 	q, err := s.queue(name)
 	if err != nil {
-		return nil, nil, err
+		return taken{}, nil, err
 	}
 	if err := s.prepare(ctx, q, true); err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		return nil, nil, err
+		return taken{}, nil, err
 	}
 	p, w, err := s.wait(q)
 	if err != nil {
-		return nil, nil, err
+		return taken{}, nil, err
 	}
 	select {
 	case t := <-w.c:
-		return t.msg, q, t.err
+		return t, q, t.err
 	case <-ctx.Done():
 	}
 	if p.leave(w) {
-		return nil, nil, ctx.Err()
+		return taken{}, nil, ctx.Err()
 	}
 	// A message is on its way to w. It is taken out of the queue already, or nobody knows yet: better late than lost.
 	switch t := <-w.c; {
 	case t.err != nil:
-		return nil, nil, ctx.Err()
+		return taken{}, nil, ctx.Err()
 	case q.shape.durable:
 		p.giveBack(t.msg)
-		return nil, nil, ctx.Err()
+		return taken{}, nil, ctx.Err()
 	default:
-		return t.msg, q, nil
+		return t, q, nil
 	}
 }

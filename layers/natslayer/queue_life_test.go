@@ -3,6 +3,7 @@ package natslayer
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -145,4 +146,47 @@ func TestJobDoneIsSaidAgain(t *testing.T) {
 		t.Errorf("L18: Done was said %d times, want 2", n)
 	}
 	p.none("jobs")
+}
+
+// A process that stood still does not begin the jobs that were given to it meanwhile: others have done them (L18).
+func TestJobsOfAStandstill(t *testing.T) {
+	t.Parallel()
+	b := newBroker(t)
+	d := workers(layers.Durable{Lease: time.Second})
+	p, q := b.process(d), b.process(d)
+	got := make(chan string, 2)
+	ctx, cancel := context.WithCancel(t.Context())
+	var taking sync.WaitGroup
+	defer taking.Wait()
+	defer cancel()
+	taking.Go(func() {
+		for {
+			j, err := p.Take(ctx, "jobs")
+			if err != nil {
+				return
+			}
+			v, _ := note.Decode(j.Message())
+			if err := j.Done(ctx); err != nil {
+				t.Error(err)
+			}
+			got <- v.Text
+		}
+	})
+	eventually(t, func() bool { return p.waits("jobs") }, "a Take waits")
+	known, err := p.n.store.queue("jobs")
+	p.must(err)
+	known.mu.Lock()
+	pump := known.pump
+	known.mu.Unlock()
+
+	pump.mu.Lock() // the process stands still
+	q.send("jobs", "one")
+	j, err := q.Take(t.Context(), "jobs") // when p's hold of it has run out
+	q.must(err)
+	q.must(j.Done(t.Context()))
+	pump.mu.Unlock() // and goes on
+	q.send("jobs", "three")
+	if first := <-got; first != "three" {
+		t.Errorf("L18: a job that another worker has done is begun: %q", first)
+	}
 }
