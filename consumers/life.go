@@ -18,9 +18,13 @@ const (
 	handlerPatience = 10 * time.Second // after its ctx has ended, a handler that still runs is named in the log
 )
 
-// run is the life of the connection, on the goroutine of Serve. An idle connection waits in here, so the frames of run,
-// read and next are kept small, and there are no others: the collector looks at each frame in each of its cycles.
-func (c *Conn) run() error {
+// Serve makes a table an [asgi.App]: it is the life of one connection. An idle connection waits in here, so the frames of
+// Serve, read and next are kept small, and there are no others: the collector looks at each frame in each of its cycles.
+func (t *table) Serve(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+	if err := t.serves(scope); err != nil {
+		return err
+	}
+	c := newConn(ctx, t, scope, receive, send)
 	defer c.life.end(nil)
 	if err := c.open(); err != nil {
 		return err

@@ -83,14 +83,6 @@ func (t *table) serves(scope *asgi.Scope) error {
 		t.name, scope.Type(), t.protocol, errors.ErrUnsupported)
 }
 
-// Serve makes a table an [asgi.App]: one Conn per connection.
-func (t *table) Serve(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-	if err := t.serves(scope); err != nil {
-		return err
-	}
-	return newConn(ctx, t, scope, receive, send).run()
-}
-
 // maxKinds bounds what a table remembers to have logged: message types come from whoever shares the broker.
 const maxKinds = 1000
 

@@ -29,13 +29,22 @@ func Protocols(apps map[string]asgi.App) asgi.App {
 
 type protocols map[string]asgi.App
 
-// Serve hands the connection to the app for its type of scope. Its frame stays on the stack for the whole of every
-// connection, so what builds messages is elsewhere.
+// Serve hands the connection to the app for its type of scope.
 func (p protocols) Serve(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-	if app, ok := p[scope.Type()]; ok {
-		return app.Serve(ctx, scope, receive, send)
+	app, scope, err := p.Choose(scope)
+	if app == nil {
+		return err
 	}
-	return p.noApp(scope)
+	return app.Serve(ctx, scope, receive, send)
+}
+
+// Choose returns the app for a scope and the scope that it gets, or an error. A server that asks calls the app without
+// a router in between, whose frame would stay on the stack for as long as the connection lasts.
+func (p protocols) Choose(scope *asgi.Scope) (asgi.App, *asgi.Scope, error) {
+	if app, ok := p[scope.Type()]; ok {
+		return app, scope, nil
+	}
+	return nil, nil, p.noApp(scope)
 }
 
 func (p protocols) noApp(scope *asgi.Scope) error {

@@ -39,18 +39,18 @@ func URLs(routes ...Route) asgi.App {
 
 type urls struct{ routes []Route }
 
-// Serve hands the connection to the first route that will have it. Its frame stays on the stack for the whole of most
-// connections, so whatever needs room is elsewhere.
+// Serve hands the connection to the first route that will have it.
 func (u *urls) Serve(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-	app, derived, err := u.choose(scope)
+	app, derived, err := u.Choose(scope)
 	if app == nil {
 		return err
 	}
 	return app.Serve(ctx, derived, receive, send)
 }
 
-// choose returns the app of the only route that matches, or an app that tries all of them.
-func (u *urls) choose(scope *asgi.Scope) (asgi.App, *asgi.Scope, error) {
+// Choose returns the app of the only route that matches, or an app that tries all of them, and its scope; see
+// [protocols.Choose].
+func (u *urls) Choose(scope *asgi.Scope) (asgi.App, *asgi.Scope, error) {
 	outer, rest, err := position(scope)
 	if err != nil {
 		return nil, nil, err

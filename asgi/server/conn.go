@@ -93,7 +93,32 @@ func (c *conn) runner(scope *asgi.Scope) func() {
 			}
 			c.conclude(err)
 		}()
-		err = c.srv.app.Serve(c.ctx, scope, c.receiver(), c.send)
+		app, scope, failed := choose(c.srv.app, scope)
+		if app == nil {
+			err = failed
+			return
+		}
+		err = app.Serve(c.ctx, scope, c.receiver(), c.send)
+	}
+}
+
+// A chooser is an application that only hands connections on, as the routers of package routing are. It is asked for the
+// application behind it, so that none of its frames is below those of a connection that waits.
+type chooser interface {
+	// Choose returns the application and its scope, or what Serve would return.
+	Choose(scope *asgi.Scope) (asgi.App, *asgi.Scope, error)
+}
+
+// choose asks one router after the other. Without an application err is the result of the connection.
+func choose(app asgi.App, scope *asgi.Scope) (_ asgi.App, _ *asgi.Scope, err error) {
+	for {
+		router, ok := app.(chooser)
+		if !ok {
+			return app, scope, nil
+		}
+		if app, scope, err = router.Choose(scope); app == nil {
+			return nil, nil, err
+		}
 	}
 }
 

@@ -34,9 +34,18 @@ func (c *conn) receiver() asgi.Receive {
 		if c.inbox != nil || ctx != c.ctx && ctx.Done() != nil && ctx.Done() != c.ctx.Done() {
 			return c.receiveRead(ctx)
 		}
-		ev, last := c.next(true)
-		c.delivered = last
-		return ev, nil
+		if end := c.end.Load(); end != nil {
+			c.delivered = true
+			return disconnectEvent(*end), nil
+		}
+		reads := c.reads.Load()
+		for {
+			_, err := c.in.Peek(2) // here, and not in a function of its own: this is where an idle connection waits
+			if ev, last := c.arrived(err, reads); ev != nil {
+				c.delivered = last
+				return ev, nil
+			}
+		}
 	}
 }
 
@@ -64,36 +73,38 @@ func (c *conn) receiveRead(ctx context.Context) (asgi.Event, error) {
 // readAll is the goroutine that has the reader's role. Closing the inbox hands it back.
 func (c *conn) readAll() {
 	defer close(c.inbox)
+	if end := c.end.Load(); end != nil {
+		c.inbox <- disconnectEvent(*end) // taken by receive, or by conclude once the application has returned
+		return
+	}
 	for {
-		ev, last := c.next(false)
-		c.inbox <- ev // taken by receive, or by conclude once the application has returned
+		_, err := c.in.Peek(2)
+		ev, last := c.arrived(err, 0)
+		if ev != nil {
+			c.inbox <- ev // as above
+		}
 		if last {
 			return
 		}
 	}
 }
 
-// next waits for the next event, and reports whether it is the last. Messages that come after an end on our side are dropped:
-// a Receive that waited then goes on to wait for the peer's close frame. inline says that it is Receive that waits.
-func (c *conn) next(inline bool) (ev asgi.Event, last bool) {
-	if end := c.end.Load(); end != nil {
-		return disconnectEvent(*end), true
+// arrived makes an event of the message that begins in the buffer, or of err, and reports whether it is the last. reads is
+// what c.reads was when Receive was called; who waits for the inbox does not wait for the socket. Messages that come after an end on our
+// side are dropped, there is no event for them: a Receive that waited then goes on to wait for the peer's close frame.
+func (c *conn) arrived(err error, reads uint32) (ev asgi.Event, last bool) {
+	var frame asgi.Frame
+	if err == nil {
+		frame, err = c.readMessage()
 	}
-	reads := c.reads.Load()
-	for {
-		_, err := c.in.Peek(2) // here and not in a function of its own: this is where an idle connection waits
-		var frame asgi.Frame
-		if err == nil {
-			frame, err = c.readMessage()
-		}
-		if err != nil {
-			c.readFailed(err)
-			return disconnectEvent(*c.end.Load()), true
-		}
-		if c.end.Load() == nil {
-			return asgi.WebSocketReceive{Frame: frame, Waited: inline && c.reads.Load() != reads}, false
-		}
+	if err != nil {
+		c.readFailed(err)
+		return disconnectEvent(*c.end.Load()), true
 	}
+	if c.end.Load() != nil {
+		return nil, false
+	}
+	return asgi.WebSocketReceive{Frame: frame, Waited: c.inbox == nil && c.reads.Load() != reads}, false
 }
 
 var (
