@@ -21,6 +21,7 @@ type delivery struct {
 	attempt int
 	job     *layers.Job // nil on a plain queue
 	hold    *hold
+	place   place // in the crew's gate
 
 	outcome outcome // what the table has said of it
 	bad     error
@@ -229,6 +230,7 @@ func (d *delivery) tell(f func(context.Context) error) error {
 // over is the end of every delivery.
 func (d *delivery) over(count func(*WorkerHealth)) {
 	d.hold.stop()
+	d.crew.gate.leave(d.place)
 	d.crew.state.end(count)
 }
 

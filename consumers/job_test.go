@@ -258,7 +258,7 @@ func TestJobOfADeadWorker(t *testing.T) {
 		y.send(noted.With(note{N: 1}))
 		y.send(noted.With(note{N: 2}))
 		dying := y.bus.Layer()
-		for range 3 { // as often as Attempts allow
+		for range 6 { // twice as often as Attempts allow
 			if _, err := dying.Take(t.Context(), "jobs"); err != nil {
 				t.Fatal(err)
 			}
@@ -271,14 +271,14 @@ func TestJobOfADeadWorker(t *testing.T) {
 			dying = y.bus.Layer()
 		}
 		begun := time.Now()
-		silent, err := y.bus.Layer().Take(t.Context(), "jobs") // a worker that stands still: its fourth taking
-		if err != nil || silent.Attempt() != 4 {
+		silent, err := y.bus.Layer().Take(t.Context(), "jobs") // a worker that stands still: its seventh taking
+		if err != nil || silent.Attempt() != 7 {
 			t.Fatalf("L18 broken: attempt %d, %v", silent.Attempt(), err)
 		}
 		y.start()
 		h := y.settled(2)
 		if h.Buried != 2 || len(ran) != 0 {
-			t.Errorf("jobs that were taken four times and never ended: %+v, and %v ran", h, ran)
+			t.Errorf("jobs that were taken seven times and never ended: %+v, and %v ran", h, ran)
 		}
 		if d := time.Since(begun).Round(time.Second); d != lease {
 			t.Errorf("L18 broken: the silent worker's job was taken after %v", d)

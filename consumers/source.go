@@ -159,36 +159,87 @@ func (s *source) receive(ctx context.Context) (asgi.Event, error) {
 	return ChannelMessage{Message: d.message, Attempt: d.attempt, delivery: d}, nil
 }
 
-// take waits for the next message.
+// take waits for the next message, and for the place where it may be handled.
 func (s *source) take(ctx context.Context) (*delivery, error) {
-	defer s.crew.state.asking()()
 	for {
 		d := &delivery{source: s, crew: s.crew, channel: s.channel, attempt: 1}
-		if !s.durable {
-			m, err := s.crew.layer.Receive(ctx, s.channel)
-			if err != nil {
-				return nil, err
-			}
-			d.message = m
-			d.begin(0)
-			return d, nil
-		}
-		job, err := s.crew.layer.Take(ctx, s.channel)
-		if err != nil {
-			return nil, err
-		}
-		d.job, d.message, d.attempt = job, job.Message(), job.Attempt()
-		d.begin(s.lease)
+		again, release, err := s.crew.gate.ask(ctx, s.channel, s.durable, d.fetch)
 		switch {
-		case ctx.Err() != nil: // the worker or the instance ends, and nothing has begun
-			d.back()
-			return nil, ctx.Err()
-		case d.attempt > s.crew.attempts && !d.dead():
-			d.bury(errWornOut)
-		default:
+		case again:
+			continue
+		case err != nil:
+			return nil, err
+		case d.job == nil: // it cannot be given back
 			return d, nil
+		case d.wornOut():
+			release()
+			d.bury(errWornOut)
+			continue
 		}
+		err = d.admit(ctx, release)
+		switch {
+		case err == nil:
+			return d, nil
+		case d.hold.isLost():
+			d.over(func(*WorkerHealth) {})
+		default: // the worker or the instance ends, and nothing has begun
+			d.back()
+		}
+		return nil, err
 	}
 }
 
-var errWornOut = errors.New("it was taken again and again and never ended: its workers died, or were stopped, while they handled it")
+// fetch asks the layer for a message.
+func (d *delivery) fetch(ctx context.Context) (err error) {
+	defer d.crew.state.asking()()
+	if !d.source.durable {
+		if d.message, err = d.crew.layer.Receive(ctx, d.channel); err == nil {
+			d.crew.gate.join()
+			d.place = shared
+			d.begin(0)
+		}
+		return err
+	}
+	if d.job, err = d.crew.layer.Take(ctx, d.channel); err == nil {
+		d.message, d.attempt = d.job.Message(), d.job.Attempt()
+		d.begin(d.source.lease)
+	}
+	return err
+}
+
+// admit waits until the job may be handled: beside others, or alone if its workers may have died of it. release lets
+// another be taken.
+func (d *delivery) admit(ctx context.Context, release func()) error {
+	if ctx.Err() != nil {
+		release()
+		return ctx.Err()
+	}
+	g := d.crew.gate
+	if !d.suspicious() {
+		release()
+		if err := g.share(ctx); err != nil {
+			return err
+		}
+		d.place = shared
+		return nil
+	}
+	g.suspect(d.source.lease)
+	release()
+	d.crew.logger.Warn("consumers: worker: nobody has said how a job ended, which may have killed its workers: it runs alone", d.fields(nil)...)
+	if err := g.isolate(ctx); err != nil {
+		return err
+	}
+	d.place = solitary
+	return nil
+}
+
+// suspicious reports whether the job was taken more often than errors explain. A retry after an error is none of these:
+// the last of them buries.
+func (d *delivery) suspicious() bool { return d.attempt > d.crew.attempts && !d.dead() }
+
+// wornOut reports whether it is suspicious and was taken as often again.
+func (d *delivery) wornOut() bool {
+	return d.suspicious() && d.attempt-d.crew.attempts > d.crew.attempts
+}
+
+var errWornOut = errors.New("it was taken again and again, at last alone, and never ended: its workers died, or were stopped, while they handled it")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -32,6 +33,10 @@ import (
 // ([layers.DeadLetters]), as is, at once, one of a type that is not listed and one whose payload cannot be decoded. When
 // a worker dies, another takes its jobs over. So a handler may run twice for one job, and should do no harm then.
 //
+// A job that kills its worker takes those with it that run beside it. Nobody can tell which of them it was, so all are
+// tried again, and after Attempts each is tried alone, where only that one job dies of it: the others are done, and it is
+// buried. For a while after its start a worker takes one job of a channel at a time, for the same reason.
+//
 // On either, what is wrong with one message harms that one alone: a failure is logged, once, and a fresh instance goes on.
 //
 // Dead letters are a durable queue, which a worker may serve: with a repaired handler, say. There is nowhere to bury them;
@@ -53,7 +58,9 @@ type Worker struct {
 	// Concurrency is how many messages of one channel are handled at once, each by an instance of its own; default 1.
 	Concurrency int
 	// Attempts is how often a job is tried before it is buried; default 5. A try that a crash ended counts, and one that
-	// StopTime did. A job that was taken more often, because its workers died of it, is buried without being tried.
+	// StopTime did. A job that was taken more often has killed its workers, or ran beside one that did. It is tried up to
+	// as often again, but alone: the worker waits for what it handles, on all its channels, and begins nothing else until
+	// the job has ended. One taken more than twice Attempts is buried without being tried.
 	Attempts int
 	// Backoff is how long after its first, second, ... attempt has failed a job is tried again. Default: 1 s, doubled up to
 	// 1 min, up to half of it less at random.
@@ -81,6 +88,7 @@ type crew struct {
 	backoff  func(attempt int) time.Duration
 	logger   *zap.Logger
 	state    *workerState
+	gate     *gate
 	taking   context.Context // while messages are taken
 	handlers context.Context // of the handlers: ends later
 }
@@ -102,7 +110,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer stopCut()
 
 	c := &crew{layer: w.Layer, app: w.App, attempts: w.Attempts, backoff: w.Backoff, logger: w.Logger,
-		state: state, taking: taking, handlers: handlers}
+		state: state, gate: newGate(w.Channels), taking: taking, handlers: handlers}
 	if c.attempts == 0 {
 		c.attempts = defaultAttempts
 	}
@@ -118,6 +126,9 @@ func (w *Worker) Run(ctx context.Context) error {
 		failure   error
 	)
 	for _, channel := range w.Channels {
+		if lease, durable := w.Layer.Durable(channel); durable { // what this worker held when it died comes back together
+			c.gate.beCareful(lease.Lease)
+		}
 		for range max(1, w.Concurrency) {
 			start(&instances, func() {
 				if err := c.serve(channel); err != nil {
@@ -158,7 +169,10 @@ func (w *Worker) check() error {
 	case w.Attempts < 0:
 		return fmt.Errorf("consumers: worker: Attempts is %d: give the number of times that a job is tried, 1 for once", w.Attempts)
 	}
-	for _, channel := range w.Channels {
+	for i, channel := range w.Channels {
+		if slices.Contains(w.Channels[:i], channel) {
+			return fmt.Errorf("consumers: worker: Channels names %q twice: name it once, and set Concurrency to handle more at once", channel)
+		}
 		if strings.Contains(channel, "!") {
 			return fmt.Errorf("consumers: worker: channel %q belongs to one connection: give queues a name without %q", channel, "!")
 		}

@@ -276,6 +276,7 @@ func TestWorkerCannotGoOn(t *testing.T) {
 		{"no layer", consumers.Worker{App: good, Channels: []string{"jobs"}}, "register one at start", layers.ErrNoLayer},
 		{"no app", consumers.Worker{Layer: layer, Channels: []string{"jobs"}}, "App is nil: set it to routing.Channels", nil},
 		{"no channels", consumers.Worker{Layer: layer, App: good}, "Channels is empty: name the channels", nil},
+		{"a channel twice", consumers.Worker{Layer: layer, App: good, Channels: []string{"jobs", "chores", "jobs"}}, `Channels names "jobs" twice: name it once`, nil},
 		{"negative concurrency", consumers.Worker{Layer: layer, App: good, Channels: []string{"jobs"}, Concurrency: -1}, "Concurrency is -1: give the number", nil},
 		{"a name with a space", consumers.Worker{Layer: layer, App: good, Channels: []string{"the jobs"}}, "the jobs", layers.ErrInvalidName},
 		{"a process-local name", consumers.Worker{Layer: layer, App: good, Channels: []string{"specific.x!7"}}, "specific.x!7", nil},
