@@ -70,7 +70,11 @@ func (s *chat) connect(ctx context.Context, c *consumers.Conn) error {
 		return asgi.Deny{Status: http.StatusNotFound, Body: []byte(roomRule + "\n")}
 	}
 	s.group = "chat." + room
-	return c.GroupAdd(ctx, s.group) // left by itself when the connection ends
+	err := c.GroupAdd(ctx, s.group) // left by itself when the connection ends
+	if err != nil && ctx.Err() == nil {
+		return asgi.Deny{Status: http.StatusServiceUnavailable, Body: []byte("The rooms are out of reach. Try again.\n")} // the layer logs why
+	}
+	return err
 }
 
 func (s *chat) receive(ctx context.Context, c *consumers.Conn, in saying) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -67,6 +68,21 @@ func TestAMessageThatTheLayerDoesNotTake(t *testing.T) {
 		if ann.ReceiveJSON(&heard); heard.Text != "short" {
 			t.Errorf("Ann heard %+v, want what she said after the refusal", heard)
 		}
+	})
+}
+
+func TestRoomsOutOfReach(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := memlayer.NewBus(nil)
+		layer := bus.Layer()
+		defer layer.Close(t.Context())
+		site := asgitest.New(t, app()).With(&asgitest.Options{Layer: layer})
+		bus.Cut(layer, errors.New("the broker has gone"))
+		if refused := site.Refused("/ws/chat/lobby/"); refused.Status != http.StatusServiceUnavailable {
+			t.Errorf("status %d, want 503", refused.Status)
+		}
+		bus.Mend(layer)
+		site.Dial("/ws/chat/lobby/")
 	})
 }
 
