@@ -120,7 +120,7 @@ func (d *delivery) settle(err error, over bool) {
 	case chosen:
 		d.done()
 	case d.cut(err):
-		d.back()
+		d.short(err)
 	case d.job == nil && (err == nil || errors.Is(err, asgi.ErrClosed)):
 		d.done()
 	case err == nil && d.outcome == abandoned:
@@ -154,6 +154,17 @@ func (d *delivery) back() {
 		d.end(func(ctx context.Context) error { return d.job.Retry(ctx, 0) })
 	}
 	d.over(func(*WorkerHealth) {})
+}
+
+// short ends a message whose handler StopTime has cut short. A plain one whose app says nothing of it may be done.
+func (d *delivery) short(err error) {
+	switch {
+	case d.job != nil:
+		d.crew.logger.Warn("consumers: worker: a job was cut short by the end of StopTime, and is given back", d.fields(err)...)
+	case err != nil || d.outcome == abandoned:
+		d.crew.logger.Warn("consumers: worker: a message was cut short by the end of StopTime, and is lost", d.fields(err)...)
+	}
+	d.back()
 }
 
 // failed tries the job again, later, or buries it.

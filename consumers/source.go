@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/layers"
+	"go.uber.org/zap"
 )
 
 // ChannelMessage is the event by which a [Worker] hands a message to its app. Tables look up what handles it; an app of
@@ -73,10 +76,10 @@ type source struct {
 	table   bool // the app is a table, which says what becomes of a message
 	asked   bool
 	taken   int
-	current *delivery               // what the instance handles now
-	cut     context.CancelCauseFunc // ends the ctx of its handlers
-	told    bool                    // what ended the instance was the end of a message, and was logged with that
-	err     error                   // of the layer; it ended the instance
+	current atomic.Pointer[delivery] // what the instance handles now
+	cut     context.CancelCauseFunc  // ends the ctx of its handlers
+	told    bool                     // what ended the instance was the end of a message, and was logged with that
+	err     error                    // of the layer; it ended the instance
 }
 
 // sourceKey is how a table finds that it serves a worker.
@@ -97,10 +100,43 @@ func (s *source) run(scope *asgi.Scope) (err error) {
 	ctx, cut := context.WithCancelCause(s.crew.handlers)
 	defer cut(nil)
 	s.cut = cut
+	defer s.watch(ctx)()
 	err = guard(func() error { return s.crew.app.Serve(ctx, scope, s.receive, refuse) })
 	returned = true
 	s.settle(err, true)
 	return err
+}
+
+// watch names the handler that does not heed the end of its ctx, once, until it is stopped.
+func (s *source) watch(ctx context.Context) (stop func()) {
+	var (
+		mu    sync.Mutex
+		over  bool
+		timer *time.Timer
+	)
+	unwatched := context.AfterFunc(ctx, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !over {
+			timer = time.AfterFunc(handlerPatience, s.late)
+		}
+	})
+	return func() {
+		unwatched()
+		mu.Lock()
+		defer mu.Unlock()
+		if over = true; timer != nil {
+			timer.Stop()
+		}
+	}
+}
+
+// late says what still runs a while after the end of its ctx.
+func (s *source) late() {
+	if d := s.current.Load(); d != nil {
+		s.crew.logger.Error("consumers: worker: a handler ignores that its ctx has ended: return when ctx.Done() is closed",
+			append(d.fields(nil), zap.Duration("after", handlerPatience))...)
+	}
 }
 
 // report logs what ended an instance, unless that was the failure of a message.
@@ -115,8 +151,8 @@ func (s *source) report(err error) {
 
 // settle ends the message that was handled. over says that the instance has ended, with err.
 func (s *source) settle(err error, over bool) {
-	if d := s.current; d != nil {
-		s.current, s.told = nil, err != nil
+	if d := s.current.Swap(nil); d != nil {
+		s.told = err != nil
 		d.settle(err, over)
 	}
 }
@@ -155,7 +191,7 @@ func (s *source) receive(ctx context.Context) (asgi.Event, error) {
 	}
 	s.crew.state.answered()
 	s.taken++
-	s.current = d
+	s.current.Store(d)
 	return ChannelMessage{Message: d.message, Attempt: d.attempt, delivery: d}, nil
 }
 

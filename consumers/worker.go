@@ -66,7 +66,7 @@ type Worker struct {
 	// 1 min, up to half of it less at random.
 	Backoff func(attempt int) time.Duration
 	// StopTime is how long handlers that run at the end of Run's ctx may go on before their own ctx ends; default 10 s. Jobs
-	// of those that it ends are given back.
+	// of those that it ends are given back. Run waits for a handler that ignores its ctx, and names it in the log 10 s later.
 	StopTime time.Duration
 	// Logger is for failures, and for the consumers that run. Default: warnings and errors to stderr; zap.NewNop() is
 	// silence.
