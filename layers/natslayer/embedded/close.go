@@ -37,8 +37,11 @@ func (s *Server) stop(ctx context.Context) error {
 // end ends the connection, the server, and the claim to the directory, in this order.
 func (s *Server) end(ctx context.Context) {
 	defer close(s.ended)
+	s.endWatch()
 	drained := s.drain(ctx)
 	<-s.started
+	s.watching.Wait()
+	s.log.ending.Store(true)
 	s.endErr = errors.Join(drained, s.shutdown(), s.giveBack())
 }
 

@@ -29,7 +29,10 @@ type Cluster struct {
 	Name string
 
 	// Routes are the addresses of other nodes, "host:port"; one that is reachable is enough. The own address may be
-	// among them, so that all nodes can have the same list. Nodes that are not there yet are tried again for ever.
+	// among them, so that all nodes can have the same list. Nodes that are not there yet are tried again for ever; the
+	// log names, each minute, those that are missing for more than 10 s. Start looks at all of them, for half a
+	// second: one that leads to another port of a NATS server, such as that for clients, is an error; one found out
+	// later is logged and left alone.
 	Routes []string
 
 	// User and Password are what nodes ask of each other; the same everywhere. Default: whoever reaches the port may do
@@ -226,22 +229,35 @@ func (s *Server) ClusterAddr() string {
 }
 
 // AddRoutes adds addresses of other nodes while the server runs. It returns when the server has begun to connect to them,
-// which it does for ever: [Server.WaitPeers] waits for success.
+// which it does for ever: [Server.WaitPeers] waits for success. A port that can be reached and is not one for other nodes
+// is an error, and then none is added.
 func (s *Server) AddRoutes(ctx context.Context, routes ...string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if err := s.addRoutes(ctx, routes); err != nil {
+		return fmt.Errorf("embedded: add routes: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) addRoutes(ctx context.Context, routes []string) error {
+	cluster := s.cluster()
 	switch {
-	case s.opts.Cluster == nil:
-		return errors.New("embedded: add routes: the server runs alone: set Options.Cluster at its start")
-	case s.closed:
-		return fmt.Errorf("embedded: add routes: %w", net.ErrClosed)
+	case cluster == nil:
+		return errors.New("the server runs alone: set Options.Cluster at its start")
 	case ctx.Err() != nil:
-		return fmt.Errorf("embedded: add routes: %w", context.Cause(ctx))
+		return context.Cause(ctx)
 	}
 	for _, r := range routes {
 		if err := dialable(r); err != nil {
-			return fmt.Errorf("embedded: add routes: %w", err)
+			return err
 		}
+	}
+	if err := wrongPorts(ctx, routes, cluster.TLS); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return net.ErrClosed
 	}
 	c := *s.opts.Cluster
 	c.Routes = append(slices.Clone(c.Routes), routes...)
@@ -249,7 +265,7 @@ func (s *Server) AddRoutes(ctx context.Context, routes ...string) error {
 	s.opts.Cluster = &c
 	if err := s.nats.ReloadOptions(s.config()); err != nil {
 		s.opts.Cluster = before
-		return fmt.Errorf("embedded: add routes: %w", err)
+		return err
 	}
 	return nil
 }

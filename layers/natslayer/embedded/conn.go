@@ -13,7 +13,6 @@ import (
 func (s *Server) Conn() *nats.Conn { return s.conn }
 
 func (s *Server) connect() (*nats.Conn, error) {
-	log := s.opts.Logger
 	return nats.Connect("",
 		nats.InProcessServer(s),
 		nats.Name(s.opts.Name),
@@ -24,16 +23,16 @@ func (s *Server) connect() (*nats.Conn, error) {
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil { // otherwise it was closed
-				log.Warn("connection inside the process lost; reconnecting", zap.Error(err))
+				s.log.write(zap.WarnLevel, "connection inside the process lost; reconnecting", zap.Error(err))
 			}
 		}),
-		nats.ReconnectHandler(func(*nats.Conn) { log.Warn("connection inside the process is back") }),
+		nats.ReconnectHandler(func(*nats.Conn) { s.log.write(zap.WarnLevel, "connection inside the process is back") }),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) { // of a slow reader: once per episode
 			fields := []zap.Field{zap.Error(err)}
 			if sub != nil {
 				fields = append(fields, zap.String("subject", sub.Subject))
 			}
-			log.Warn("connection inside the process", fields...)
+			s.log.write(zap.WarnLevel, "connection inside the process", fields...)
 		}),
 	)
 }

@@ -33,6 +33,17 @@
 // are refused, because the death of either stops both. On these nodes Routes lists the other peers. All others leave
 // JetStreamPeers at 0 and use what the peers hold.
 //
+// # What the log says, and what to watch
+//
+// While nodes start and end one after another nothing is said. A node in Routes that is missing for more than 10 s is a
+// warning that says why, again each minute, and one line says that it is back. A line that comes again and again
+// is written once in 10 s, with the number that were left out.
+//
+// A layer over [Server.Conn] never loses its connection, which stays inside the process: a node that is cut off from all
+// others gets no layers.Down. It serves those who are connected to it, what it sends to the others is lost, and what
+// they send passes it by. To know, ask [Server.Peers] now and then, as in a health check: none, where there
+// should be some, is a node that is cut off.
+//
 // # End
 //
 // Close the layers first, then the server. The server installs no signal handlers and never exits the process: what its

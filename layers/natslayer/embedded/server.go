@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,9 +26,14 @@ type Server struct {
 	ended   chan struct{} // closed when everything has ended
 	endErr  error         // set before ended is closed
 
-	mu     sync.Mutex // guards what follows
-	opts   Options
-	closed bool
+	life     context.Context // of the watch over the routes
+	endWatch context.CancelFunc
+	watching sync.WaitGroup
+
+	mu      sync.Mutex // guards what follows
+	opts    Options
+	shunned map[string]bool // routes that lead to a wrong port
+	closed  bool
 }
 
 // cleanUp is how long a failed Start may take to remove what it has begun.
@@ -39,8 +46,13 @@ func Start(ctx context.Context, opts *Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("embedded: %w", err)
 	}
-	s := &Server{opts: o, log: newServerLog(o.Logger), started: make(chan struct{}), ended: make(chan struct{})}
+	s := &Server{
+		opts: o, log: newServerLog(o.Logger), shunned: make(map[string]bool),
+		started: make(chan struct{}), ended: make(chan struct{}),
+	}
+	s.life, s.endWatch = context.WithCancel(context.Background())
 	if err := s.start(ctx); err != nil {
+		s.endWatch()
 		return nil, fmt.Errorf("embedded: start: %w", err)
 	}
 	return s, nil
@@ -54,6 +66,9 @@ func (s *Server) start(ctx context.Context) (err error) {
 		if s.store, err = openStore(&s.opts); err != nil {
 			return err
 		}
+	}
+	if err = s.checkRoutes(ctx); err != nil {
+		return errors.Join(err, s.giveBack())
 	}
 	if s.nats, err = server.NewServer(s.config()); err != nil {
 		return errors.Join(err, s.giveBack())
@@ -90,7 +105,25 @@ func (s *Server) ready(ctx context.Context) error {
 	if s.conn, err = s.connect(); err != nil {
 		return err
 	}
+	if s.opts.Cluster != nil {
+		s.watching.Go(func() { s.watch(s.life) }) // ended by end, which waits
+	}
 	return s.quorum(ctx)
+}
+
+// checkRoutes refuses routes to a wrong port, as far as it can be reached now.
+func (s *Server) checkRoutes(ctx context.Context) error {
+	if s.opts.Cluster == nil {
+		return nil
+	}
+	err := wrongPorts(ctx, s.opts.Cluster.others(), s.opts.Cluster.TLS)
+	if err != nil {
+		err = fmt.Errorf("Cluster.Routes: %w", err)
+	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return err
 }
 
 // quorum waits until JetStream in a cluster has a leader, and this node its news.
@@ -131,6 +164,7 @@ func (s *Server) config() *server.Options {
 	}
 	if s.opts.Cluster != nil {
 		s.opts.Cluster.put(o)
+		o.Routes = slices.DeleteFunc(o.Routes, func(u *url.URL) bool { return s.shunned[u.Host] })
 	}
 	return o
 }
