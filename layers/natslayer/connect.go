@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -26,6 +24,9 @@ const (
 
 // connect makes a connection that lasts. A server that refuses is an error at once, one that is not there may come.
 func connect(ctx context.Context, servers string, log *zap.Logger) (*nats.Conn, *dialer, error) {
+	if err := checkURLs(servers); err != nil {
+		return nil, nil, fmt.Errorf("natslayer: connect to %q: %w", redact(servers), err)
+	}
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, connectTime)
@@ -43,11 +44,8 @@ func connect(ctx context.Context, servers string, log *zap.Logger) (*nats.Conn, 
 		}
 		d.wait()
 		var absent net.Error
-		var bad *url.Error // shows the password
 		switch {
 		case ctx.Err() != nil:
-		case errors.As(err, &bad):
-			return nil, nil, fmt.Errorf("natslayer: connect to %s: %w", redact(servers), bad.Err)
 		case !errors.Is(err, nats.ErrNoServers) && !errors.As(err, &absent):
 			return nil, nil, fmt.Errorf("natslayer: connect to %s: %w", redact(servers), err)
 		case try == 1:
@@ -148,21 +146,4 @@ func lasting(log *zap.Logger) []nats.Option {
 func pause(try int) time.Duration {
 	d := min(50*time.Millisecond<<min(try-1, 10), 2*time.Second)
 	return d/2 + rand.N(d)
-}
-
-// redact removes passwords from a list of URLs.
-func redact(servers string) string {
-	list := strings.Split(servers, ",")
-	for i, s := range list {
-		if s = strings.TrimSpace(s); !strings.Contains(s, "://") {
-			s = "nats://" + s
-		}
-		if u, err := url.Parse(s); err == nil {
-			s = u.Redacted()
-		} else if _, host, ok := strings.Cut(s, "@"); ok {
-			s = host
-		}
-		list[i] = s
-	}
-	return strings.Join(list, ",")
 }

@@ -27,6 +27,9 @@ func New(ctx context.Context, nc *nats.Conn, opts *Options) (*layers.Layer, erro
 // Open makes a layer with a connection of its own to one of the servers in url, a list with commas between, as in
 // "nats://user:password@10.0.0.1:4222,nats://10.0.0.2:4222". What a URL cannot say, certificates and such, needs New.
 //
+// A URL that cannot be used is an error at once: an empty one, a port that is none, another scheme than nats, tls, ws or wss.
+// In a user or a password, "@" is written "%40", "/" "%2F", "," "%2C". A user without a password is a token.
+//
 // While no server answers, Open tries again until ctx ends, for 10 s if it has no deadline. Later the connection is
 // made again by itself, for ever, after waits of 25 ms to 3 s. It notices a server that fell silent after 15 s.
 func Open(ctx context.Context, url string, opts *Options) (*layers.Layer, error) {
@@ -44,9 +47,12 @@ func Open(ctx context.Context, url string, opts *Options) (*layers.Layer, error)
 func start(ctx context.Context, n *node) (*layers.Layer, error) {
 	l := layers.New(n, &n.opts.Options)
 	n.run()
-	server := n.nc.ConnectedUrlRedacted()
+	server := n.remember()
 	if err := n.begin(ctx); err != nil {
-		_ = l.Close(ctx) // it has sent nothing
+		_ = l.Close(ctx)  // it has sent nothing
+		if server == "" { // it has no connection now
+			return nil, fmt.Errorf("natslayer: start: %w", err)
+		}
 		return nil, fmt.Errorf("natslayer: start on %s: %w", server, err)
 	}
 	return l, nil
@@ -67,6 +73,9 @@ func (n *node) run() {
 func (n *node) begin(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
+	if n.nc.IsClosed() {
+		return fmt.Errorf("the connection is closed already: make the layer before, and close it after the layer: %w", nats.ErrConnectionClosed)
+	}
 	if err := n.subscribe(); err != nil {
 		return err
 	}

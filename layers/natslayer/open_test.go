@@ -64,7 +64,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 	closed, _ := b.connect()
 	closed.Close()
-	if _, err := New(t.Context(), closed, nil); !errors.Is(err, nats.ErrConnectionClosed) {
+	if _, err := New(t.Context(), closed, nil); !errors.Is(err, nats.ErrConnectionClosed) || !strings.Contains(err.Error(), "is closed already") {
 		t.Errorf("a closed connection: %v", err)
 	}
 }
@@ -163,15 +163,23 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestRedact(t *testing.T) {
-	for url, want := range map[string]string{
-		"nats://ann:secret@a:1, nats://b:2": "nats://ann:xxxxx@a:1,nats://b:2",
-		"ann:secret@a:1":                    "nats://ann:xxxxx@a:1",
-		"nats://ann:secret@%zz":             "%zz",
-	} {
-		if got := redact(url); got != want {
-			t.Errorf("redact(%q) = %q, want %q", url, got, want)
-		}
+// A node of a cluster without JetStream tells how to have it.
+func TestQueuesOnAClusterWithoutPeers(t *testing.T) {
+	t.Parallel()
+	srv, err := embedded.Start(t.Context(), &embedded.Options{Logger: zap.NewNop(), Cluster: &embedded.Cluster{Listen: "127.0.0.1:0"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := New(t.Context(), srv.Conn(), &Options{Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = l.Require(t.Context(), layers.Queues)
+	if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "Cluster.JetStreamPeers") {
+		t.Errorf("queues: %v", err)
+	}
+	if err := errors.Join(l.Close(context.Background()), srv.Close(context.Background())); err != nil {
+		t.Error(err)
 	}
 }
 

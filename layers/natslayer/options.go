@@ -29,8 +29,8 @@ type Options struct {
 	// still, with its server; 3 survive the loss of one. A single server has room for one only.
 	Replicas int
 
-	// Logger gets one line when the connection is lost, one when it is back, and one for each episode of lost messages;
-	// default: warnings and errors to stderr. zap.NewNop() is silence.
+	// Logger gets one warning when the connection is lost, one when it is back, both with the server, and one for each
+	// episode of lost messages; default: warnings and errors to stderr. zap.NewNop() is silence.
 	Logger *zap.Logger
 }
 

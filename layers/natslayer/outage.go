@@ -19,6 +19,21 @@ type link struct {
 
 	// maxPayload is the limit of the server, as of the last connection: the client tells it behind its lock.
 	maxPayload atomic.Int64
+
+	// server is the last that the connection led to, without secrets: the client forgets it in an outage.
+	server atomic.Pointer[string]
+}
+
+// remember notes the server of the connection, for the log.
+func (n *node) remember() string {
+	server := redact(n.nc.ConnectedUrl())
+	if n.nc.Opts.InProcessServer != nil {
+		server = "the one inside the process"
+	}
+	if server != "" {
+		n.link.server.Store(&server)
+	}
+	return server
 }
 
 // returnTime is how long after an outage other processes may still be on their way back: who has lost the same broker
@@ -104,7 +119,11 @@ func (n *node) down(final bool) {
 	} else {
 		n.local.DeliverAll(n.host.Outage(o.err))
 	}
-	n.log.Warn("natslayer: " + o.err.Error())
+	var fields []zap.Field
+	if server := n.link.server.Load(); server != nil {
+		fields = append(fields, zap.String("server", *server))
+	}
+	n.log.Warn("natslayer: "+o.err.Error(), fields...)
 }
 
 // up ends an outage when the broker has taken all subscriptions again.
@@ -129,7 +148,7 @@ func (n *node) up() {
 	}
 	close(o.over)
 	n.local.DeliverAll(n.host.Outage(nil))
-	n.log.Info("natslayer: the connection to NATS is back", zap.String("server", n.nc.ConnectedUrlRedacted()), zap.Duration("after", time.Since(o.since)))
+	n.log.Warn("natslayer: the connection to NATS is back", zap.String("server", n.remember()), zap.Duration("after", time.Since(o.since)))
 }
 
 // settleAgain waits until the broker has answered on a new connection. It fails when that is lost again, or the layer ends.

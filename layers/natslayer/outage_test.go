@@ -85,8 +85,12 @@ func TestOutage(t *testing.T) {
 	p.want(mine, "again")
 	p.send(theirs, "again")
 	q.want(theirs, "again", "again")
-	if n := p.logs.FilterLevelExact(zapcore.WarnLevel).Len(); n != 1 {
-		t.Errorf("%d lines of one outage", n)
+	lines := func() []observer.LoggedEntry { return p.logs.FilterLevelExact(zapcore.WarnLevel).All() }
+	eventually(t, func() bool { return len(lines()) >= 2 }, "two lines of one outage")
+	for i, want := range []string{"is lost", "is back"} {
+		if l := lines(); len(l) != 2 || !strings.Contains(l[i].Message, want) || l[i].ContextMap()["server"] != "the one inside the process" {
+			t.Errorf("the lines of one outage are %v, want %q and the server", l, want)
+		}
 	}
 }
 
@@ -248,7 +252,7 @@ func TestServerRestart(t *testing.T) {
 	if err := second.Close(context.Background()); err != nil {
 		t.Error(err)
 	}
-	if n := logs.Len(); n != 2 {
+	if n := logs.Len(); n != 4 {
 		t.Errorf("%d warnings of one outage of two layers: %v", n, logs.All())
 	}
 }

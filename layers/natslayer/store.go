@@ -69,7 +69,7 @@ const (
 
 // Why JetStream cannot serve.
 var errNoJetStream = fmt.Errorf("the NATS server has no JetStream, which queues need: start nats-server with -js, "+
-	"or use natslayer/embedded, which has it: %w", errors.ErrUnsupported)
+	"use natslayer/embedded, which has it when it runs alone, or set Cluster.JetStreamPeers on 3 or 5 nodes of a cluster of it: %w", errors.ErrUnsupported)
 
 // lacks says what is missing for queues, or nil.
 func (s *store) lacks(ctx context.Context) error {
