@@ -218,24 +218,7 @@ func BenchmarkSend(b *testing.B) {
 // a process of its own.
 func BenchmarkGroupMemory(b *testing.B) {
 	const groups = 100_000
-	srv := exec.Command(os.Args[0], "-test.run=^TestServerProcess$", "-test.v")
-	srv.Env = append(os.Environ(), "TIDEWAY_TEST_SERVER=1")
-	in, err := srv.StdinPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	out, err := srv.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := srv.Start(); err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = in.Close(); _ = srv.Wait() }() // it ends with its input
-	url := ""
-	for lines := bufio.NewScanner(out); url == "" && lines.Scan(); {
-		_, url, _ = strings.Cut(lines.Text(), "serving ")
-	}
+	url := startChild(b, "TestServerProcess", "serving ", "TIDEWAY_TEST_SERVER=1")
 	for b.Loop() {
 		l, err := Open(b.Context(), url, &Options{Logger: zap.NewNop()})
 		if err != nil {
@@ -277,10 +260,37 @@ func BenchmarkGroupMemory(b *testing.B) {
 	}
 }
 
-// TestServerProcess is no test but a server for BenchmarkGroupMemory.
+// startChild runs a function of this package that is no test in a process of its own, until the benchmark ends, and returns
+// what follows a word that it prints.
+func startChild(b *testing.B, test, word string, env ...string) string {
+	b.Helper()
+	child := exec.Command(os.Args[0], "-test.run=^"+test+"$", "-test.v")
+	child.Env = append(os.Environ(), env...)
+	in, err := child.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, err := child.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = in.Close(); _ = child.Wait() }) // it ends with its input
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if _, said, ok := strings.Cut(lines.Text(), word); ok {
+			return said
+		}
+	}
+	b.Fatalf("%s says nothing", test)
+	return ""
+}
+
+// TestServerProcess is no test but a server for benchmarks.
 func TestServerProcess(t *testing.T) {
 	if os.Getenv("TIDEWAY_TEST_SERVER") == "" {
-		t.Skip("run by BenchmarkGroupMemory")
+		t.Skip("run by benchmarks")
 	}
 	srv, err := embedded.Start(t.Context(), &embedded.Options{Listen: "127.0.0.1:0", Logger: zap.NewNop()})
 	if err != nil {
