@@ -39,6 +39,10 @@ func main() {
 	addr := flag.String("addr", "127.0.0.1:8000", "`address` to listen on; :8000 lets other machines in")
 	choice := backend.Flags(flag.CommandLine)
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "chat: %s: it takes flags only; -h tells them\n", flag.Arg(0))
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second interrupt does not wait
 
@@ -72,8 +76,8 @@ func run(ctx context.Context, addr string, site asgi.App, choice *backend.Choice
 func redacted(list string) string {
 	servers := strings.Split(list, ",")
 	for i, s := range servers {
-		if _, host, ok := strings.Cut(s, "@"); ok {
-			servers[i] = "nats://" + host
+		if at := strings.LastIndex(s, "@"); at >= 0 {
+			servers[i] = "nats://" + s[at+1:]
 		}
 	}
 	return strings.Join(servers, ",")

@@ -30,6 +30,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/tideway-go/tideway/layers"
 )
 
 const usage = `usage:
@@ -57,6 +59,8 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 		err = serveCommand(ctx, rest, out, errs)
 	case "send":
 		err = sendCommand(ctx, rest, errs)
+	case "-h", "-help", "--help", "help":
+		fmt.Fprint(errs, usage)
 	case "":
 		err = mistake("no command\n" + usage)
 	default:
@@ -66,7 +70,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
-	case errors.As(err, &m):
+	case errors.As(err, &m), errors.Is(err, layers.ErrInvalidName):
 		fmt.Fprintln(errs, "notify:", err)
 		return 2
 	default:

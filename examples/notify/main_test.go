@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/tideway-go/tideway/layers/natslayer/embedded"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -18,7 +20,7 @@ func TestMistakes(t *testing.T) {
 		{"", "usage:"},
 		{"sned", "sned is no command"},
 		{"send", "say to whom"},
-		{"send -channel a!b -group everyone hello", "say to whom"},
+		{"send -channel a!b -group everyone hello", "give one of -channel and -group"},
 		{"send hello", "say to whom"},
 		{"send -channel ab hello", "has a ! in its name"},
 		{"send -group everyone", "say what"},
@@ -27,6 +29,7 @@ func TestMistakes(t *testing.T) {
 		{"serve", "write serve -layer nats://"},
 		{"serve -layer embedded", "write serve -layer nats://"},
 		{"serve -port 80", "-port"},
+		{"serve -layer embedded 8000", "flags only"},
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			var out, errs bytes.Buffer
@@ -36,8 +39,30 @@ func TestMistakes(t *testing.T) {
 			}
 		})
 	}
+	for _, help := range []string{"-h", "--help", "help"} {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), []string{help}, &out, &errs); code != 0 || errs.String() != usage {
+			t.Errorf("%s: status %d, %q; want 0 and the usage", help, code, &errs)
+		}
+	}
 	var out, errs bytes.Buffer
 	if code := run(t.Context(), []string{"send", "-h"}, &out, &errs); code != 0 || !strings.Contains(errs.String(), "-channel") {
 		t.Errorf("send -h: status %d, %q; want 0 and the flags", code, &errs)
+	}
+}
+
+// A name that can be none's is a mistake in the command line.
+func TestInvalidNames(t *testing.T) {
+	srv, err := embedded.Start(t.Context(), &embedded.Options{Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Close(t.Context())
+	for _, to := range [][]string{{"-group", "every one"}, {"-channel", "a b!c"}} {
+		var out, errs bytes.Buffer
+		args := append([]string{"send", "-layer", srv.ClientURL()}, append(to, "hello")...)
+		if code := run(t.Context(), args, &out, &errs); code != 2 || !strings.Contains(errs.String(), "invalid name") {
+			t.Errorf("%q: status %d, %q; want 2 and the rule", args, code, &errs)
+		}
 	}
 }

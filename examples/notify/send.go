@@ -27,8 +27,10 @@ func sendCommand(ctx context.Context, args []string, errs io.Writer) error {
 	}
 	text := strings.Join(fs.Args(), " ")
 	switch {
-	case (*channel == "") == (*group == ""):
+	case *channel == "" && *group == "":
 		return mistake("say to whom: -channel NAME or -group NAME")
+	case *channel != "" && *group != "":
+		return mistake("give one of -channel and -group: a message goes to one tab, or to all of a group")
 	case *channel != "" && !strings.Contains(*channel, "!"):
 		return mistake(fmt.Sprintf("-channel %s: the channel of a tab has a ! in its name; put it in single quotes", *channel))
 	case text == "":

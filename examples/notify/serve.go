@@ -81,6 +81,9 @@ func serveCommand(ctx context.Context, args []string, out, errs io.Writer) (err 
 	if err := parse(fs, args); err != nil {
 		return err
 	}
+	if fs.NArg() > 0 {
+		return mistake(fmt.Sprintf("serve %s: it takes flags only; serve -h tells them", fs.Arg(0)))
+	}
 	b, err := layer.Open(ctx, layers.Options{})
 	if err != nil {
 		return err
