@@ -107,7 +107,8 @@ func (p *pubsub) ask(ctx context.Context, channel, verb, group string) error {
 
 // request publishes a request.
 func (p *pubsub) request(ctx context.Context, to string, r request) (heard int64, err error) {
-	data, err := payload.Marshal(askType, &map[string]string{"verb": r.verb, "group": r.group, "channel": r.channel, "reply": r.reply})
+	fields := map[string]string{"verb": r.verb, "group": r.group, "channel": r.channel, "reply": r.reply}
+	data, err := payload.Marshal(askType, &fields)
 	if err != nil {
 		return 0, err
 	}

@@ -99,6 +99,25 @@ func TestForeignEntries(t *testing.T) {
 	}
 }
 
+// A key that holds something else harms only who uses it.
+func TestWrongType(t *testing.T) {
+	b := newBed(t, 1)
+	p, q := b.process(nil), b.process(nil)
+	channel := p.channel()
+	do(t, b.redis, "RPUSH", b.prefix+"old", "a list, as channels_redis 2 wrote")
+	if _, err := p.Receive(t.Context(), "old"); err == nil || !strings.Contains(err.Error(), "of another program") {
+		t.Errorf("Receive from a queue whose key is a list: %v", err)
+	}
+	if err := p.Send(t.Context(), "old", note.With(text{"a"})); err == nil || errors.Is(err, layers.ErrUncertain) {
+		t.Errorf("Send to a queue whose key is a list: %v, want an error that is certain", err)
+	}
+	q.send(channel, "a")
+	p.want(channel, "a")
+	if p.logs.FilterMessageSnippet("is lost").Len() != 0 {
+		t.Error("a wrong type of key is no outage")
+	}
+}
+
 // Case 76.
 func TestExpiredOnReceive(t *testing.T) {
 	b := newBed(t, 1)

@@ -80,10 +80,11 @@
 //
 // # Hosts
 //
-// Several hosts share the load by names, as channels_redis does, without its faults: a direct message goes to the host on which the
-// channel's process listens, ours and Python's; we listen on all hosts, since Python sends some direct messages to the wrong one; and
-// queues are read on all hosts at once. A queue's capacity is shared among the hosts for what Tideway sends. A Python receiver of a
-// queue looks at one host until something comes there, so leave reading queues on several hosts to Tideway.
+// Several hosts share the load by names, as channels_redis does, without its faults: a direct message goes to the host on
+// which the channel's process listens, ours and Python's; we listen on all hosts, since Python sends some direct messages to the
+// wrong one; and queues are read on all hosts at once. A queue's capacity is shared among the hosts for what Tideway sends. A
+// Python receiver of a queue looks at one host until something comes there, so leave reading queues on several hosts to
+// Tideway.
 //
 // With master_set a host is found by Sentinel. Redis Cluster is refused: one script writes the keys of several processes.
 //
@@ -106,15 +107,15 @@
 //	async_to_sync(get_channel_layer().group_send)("chat.lobby", {"type": "chat.message", "text": "hello"})
 //
 // and the Go consumer of that group lists the type, const chatMessage layers.Type[said] = "chat.message". A message that Go
-// sends calls the handler chat_message in Python. Keys of the map that no field names are ignored, and so are missing ones; bytes
-// are []byte.
+// sends calls the handler chat_message in Python. Keys of the map that no field names are ignored, and fields that no key
+// names keep their zero value; bytes are []byte.
 //
 //	self.channel_layer.group_add(g, self.channel_name)    conn.GroupAdd(ctx, g)
 //	self.channel_layer.group_send(g, {...})               conn.GroupSend(ctx, g, chatMessage.With(said{...}))
 //	self.channel_layer.send(name, {...})                  conn.SendTo(ctx, name, ...)
 //	channel_layer.send("thumbnails", {...}), runworker    layer.Send(ctx, "thumbnails", ...), consumers.Worker
 //
-// Names of channels may be stored and sent between both. What is different: a type that is not listed is dropped and counted, where
-// Channels ends the connection; members of groups stay for as long as they are connected, where channels_redis forgets them
-// after group_expiry; capacity is that of one connection, where channels_redis counts a process.
+// Names of channels may be stored and sent between both. What is different: a type that is not listed is dropped and
+// counted, where Channels ends the connection; members of groups stay for as long as they are connected, where channels_redis
+// forgets them after group_expiry; capacity is that of one connection, where channels_redis counts a process.
 package redislayer

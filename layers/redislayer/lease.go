@@ -99,7 +99,8 @@ return 1`)
 
 // announce notes that this process is alive and, if it was believed dead, tells all its memberships again.
 func (c *core) announce(ctx context.Context, s *shard) error {
-	lapsed, err := beatScript.Exec(ctx, s, []string{c.keys.processes()}, []string{c.names.Process(), decimal(lapse.Seconds())}).AsInt64()
+	args := []string{c.names.Process(), decimal(lapse.Seconds())}
+	lapsed, err := beatScript.Exec(ctx, s, []string{c.keys.processes()}, args).AsInt64()
 	if err != nil {
 		return err
 	}

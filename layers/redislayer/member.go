@@ -168,7 +168,8 @@ return 1`)
 // releaseQueue ends this process's hold of a queue.
 func (c *core) releaseQueue(ctx context.Context, group, queue string) error {
 	s := c.shardOf(group)
-	if err := releaseScript.Exec(ctx, s, []string{c.keys.group(group), c.keys.holders(group)}, []string{c.holder(queue), queue}).Error(); err != nil {
+	keys := []string{c.keys.group(group), c.keys.holders(group)}
+	if err := releaseScript.Exec(ctx, s, keys, []string{c.holder(queue), queue}).Error(); err != nil {
 		return s.failed(ctx, err)
 	}
 	c.held.remove(membership{group, queue})

@@ -50,27 +50,39 @@ func (c *core) sendQueue(ctx context.Context, queue string, m *driver.Message) e
 	return driver.ErrFull
 }
 
-// queueTable is who waits for which queue.
+// queueTable is who waits for which queue, and who takes from it: on one host never two at once, since the message that was
+// taken last might be handed out first.
 type queueTable struct {
-	mu      sync.Mutex
-	byName  map[string]*waitLine
-	heard   []map[string]bool // by host: the queues that its reader listens to
-	receive rotation
+	mu       sync.Mutex
+	byName   map[string]*waitLine
+	heard    []map[string]bool // by host: the queues that its reader listens to
+	fetching map[string]bool   // the queues that fetch takes from, so readers do not
+	receive  rotation
 }
 
 // waitLine is the receivers of one queue, first come, first served.
 type waitLine struct{ waiters []*waiter }
 
-type waiter struct{ came chan *driver.Message } // one at most
+type waiter struct {
+	came chan *driver.Message // one at most; closed when the queue cannot be received from
+	err  error                // why
+}
 
 // Receive implements driver.Queues. One reader for each host waits in Redis for all queues that somebody here waits for; it
 // never stops in the midst of a pop, so no message is lost when a receiver gives up.
 func (c *core) Receive(ctx context.Context, queue string) (*driver.Message, error) {
 	w := &waiter{came: make(chan *driver.Message, 1)}
-	first := c.queues.enter(queue, w)
-	c.begin(func() { c.fetch(queue, first) })
+	switch fetch, deaf := c.queues.enter(queue, w); {
+	case fetch:
+		c.begin(func() { c.fetch(queue) })
+	case len(deaf) > 0:
+		c.begin(func() { c.wakeSome(deaf) })
+	}
 	select {
-	case m := <-w.came:
+	case m, ok := <-w.came:
+		if !ok {
+			return nil, w.err
+		}
 		return m, nil
 	case <-ctx.Done():
 	case <-c.closing:
@@ -93,21 +105,41 @@ func (c *core) begin(f func()) {
 	}
 }
 
-// fetch gets a new receiver what is there, and makes the readers listen if nothing is. It does not end with the receiver's
+// fetch gets new receivers what is there, and makes the readers listen if nothing is. It does not end with a receiver's
 // ctx, which might lose the message.
-func (c *core) fetch(queue string, first bool) {
+func (c *core) fetch(queue string) {
 	ctx, cancel := context.WithTimeout(c.life, answerTime)
 	defer cancel()
-	if first && c.popNow(ctx, queue) {
-		return
+	for _, i := range c.queues.receive.over(len(c.shards)) {
+		c.fetchFrom(ctx, c.shards[i], queue)
 	}
-	for _, i := range c.queues.deaf(queue) {
-		_ = c.wake(ctx, c.shards[i]) // a reader whose host is lost asks for the queues when it is back
+	c.wakeSome(c.queues.fetched(queue))
+}
+
+// wakeSome wakes readers. One whose host is lost asks for the queues when it is back.
+func (c *core) wakeSome(hosts []int) {
+	ctx, cancel := context.WithTimeout(c.life, answerTime)
+	defer cancel()
+	for _, i := range hosts {
+		_ = c.wake(ctx, c.shards[i])
 	}
 }
 
-// enter puts a receiver at the end of the line; first says that it is the only one.
-func (t *queueTable) enter(queue string, w *waiter) (first bool) {
+// fetchFrom takes what one host has, as long as somebody waits.
+func (c *core) fetchFrom(ctx context.Context, s *shard, queue string) {
+	key := c.keys.message(queue)
+	for c.queues.busy(queue) {
+		all, err := s.Do(ctx, s.B().Zpopmin().Key(key).Count(1).Build()).AsZScores()
+		if err != nil || len(all) == 0 {
+			return // the reader, which waits for a lost host, will have it
+		}
+		c.takeQueue(s, &popped{key, all[0].Member, all[0].Score})
+	}
+}
+
+// enter puts a receiver at the end of the line. It says whether to fetch, because nobody takes from the queue yet, or else which
+// hosts' readers do not listen to it.
+func (t *queueTable) enter(queue string, w *waiter) (fetch bool, deaf []int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	line := t.byName[queue]
@@ -116,23 +148,24 @@ func (t *queueTable) enter(queue string, w *waiter) (first bool) {
 		t.byName[queue] = line
 	}
 	line.waiters = append(line.waiters, w)
-	return len(line.waiters) == 1
-}
-
-// busy says that somebody waits for the queue.
-func (t *queueTable) busy(queue string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.byName[queue] != nil
-}
-
-// deaf lists the hosts whose readers do not listen to a queue that somebody waits for.
-func (t *queueTable) deaf(queue string) (hosts []int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.byName[queue] == nil {
-		return nil
+	if t.fetching[queue] {
+		return false, nil
 	}
+	deaf = t.deaf(queue)
+	for _, heard := range t.heard {
+		if heard[queue] {
+			return false, deaf
+		}
+	}
+	if t.fetching == nil {
+		t.fetching = make(map[string]bool)
+	}
+	t.fetching[queue] = true
+	return true, nil
+}
+
+// deaf lists the hosts whose readers do not listen to a queue. Those that are about to look are not among them.
+func (t *queueTable) deaf(queue string) (hosts []int) {
 	for i, heard := range t.heard {
 		if heard != nil && !heard[queue] {
 			hosts = append(hosts, i)
@@ -141,22 +174,22 @@ func (t *queueTable) deaf(queue string) (hosts []int) {
 	return hosts
 }
 
-// popNow takes a message that is there.
-func (c *core) popNow(ctx context.Context, queue string) bool {
-	key := c.keys.message(queue)
-	for _, i := range c.queues.receive.over(len(c.shards)) {
-		s := c.shards[i]
-		for c.queues.busy(queue) {
-			all, err := s.Do(ctx, s.B().Zpopmin().Key(key).Count(1).Build()).AsZScores()
-			if err != nil || len(all) == 0 {
-				break // the reader, which waits for a lost host, will have it
-			}
-			if c.takeQueue(s, &popped{key, all[0].Member, all[0].Score}) {
-				return true
-			}
-		}
+// fetched lets readers listen to a queue again, and lists the hosts whose readers must be woken for it.
+func (t *queueTable) fetched(queue string) (hosts []int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.fetching, queue)
+	if t.byName[queue] == nil {
+		return nil
 	}
-	return false
+	return t.deaf(queue)
+}
+
+// busy says that somebody waits for the queue.
+func (t *queueTable) busy(queue string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.byName[queue] != nil
 }
 
 // wake ends a reader's pop. Unlike CLIENT UNBLOCK it is not lost on one that is about to begin.
@@ -181,6 +214,9 @@ func (t *queueTable) listen(i int, c *core, turn int) (keys []string, ok bool) {
 	}
 	heard := make(map[string]bool, len(t.byName))
 	for queue := range t.byName {
+		if t.fetching[queue] {
+			continue
+		}
 		heard[queue] = true
 		keys = append(keys, c.keys.message(queue))
 	}
@@ -225,24 +261,56 @@ func (t *queueTable) hand(queue string, m *driver.Message) bool {
 	return true
 }
 
-// takeQueue hands out what was popped from a queue, or puts it back where it was when nobody waits any more. It says whether
-// there was a message.
-func (c *core) takeQueue(s *shard, p *popped) bool {
+// fail ends the wait of all receivers of a queue.
+func (t *queueTable) fail(queue string, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if line := t.byName[queue]; line != nil {
+		for _, w := range line.waiters {
+			w.err = err
+			close(w.came)
+		}
+		delete(t.byName, queue)
+	}
+}
+
+// refuse finds the keys that hold something else than messages, so that one of them does not keep all others from being read.
+func (c *core) refuse(ctx context.Context, s *shard, keys []string) error {
+	for _, key := range keys {
+		kind, err := s.Do(ctx, s.B().Type().Key(key).Build()).ToString()
+		switch {
+		case err != nil:
+			return err
+		case kind == "zset" || kind == "none":
+		case key == c.ownKey():
+			c.complain(key, fmt.Errorf("the key holds a %s, and is removed", kind))
+			if err := s.Do(ctx, s.B().Unlink().Key(key).Build()).Error(); err != nil {
+				return err
+			}
+		default:
+			err := fmt.Errorf("its key %q holds a %s of another program, not messages", key, kind)
+			c.queues.fail(strings.TrimPrefix(key, c.keys.prefix), err)
+		}
+	}
+	return nil
+}
+
+// takeQueue hands out what was popped from a queue, or puts it back where it was when nobody waits any more.
+func (c *core) takeQueue(s *shard, p *popped) {
 	queue := strings.TrimPrefix(p.key, c.keys.prefix)
 	if !c.queues.busy(queue) {
 		c.putBack(s, p)
-		return true
+		return
 	}
 	m := c.decode(queue, p)
 	if m == nil {
-		return false
+		return
 	}
 	if c.queues.hand(queue, m) {
 		c.host.Delivered(1)
 	} else {
 		c.putBack(s, p)
 	}
-	return true
 }
 
 func (c *core) putBack(s *shard, p *popped) {

@@ -3,6 +3,7 @@ package redislayer
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -74,6 +75,9 @@ func (c *core) session(s *shard) error {
 			return nil
 		}
 		p, err := c.pop(conn, keys)
+		if e, ok := rueidis.IsRedisErr(err); ok && strings.HasPrefix(e.Error(), "WRONGTYPE") {
+			err = c.refuse(c.life, s, keys)
+		}
 		if err == nil && p != nil {
 			c.take(s, p)
 			if p.key == c.ownKey() {
