@@ -28,7 +28,8 @@ type Options struct {
 
 	// Dir is the directory of JetStream. What is in it survives the death of the process; when a machine loses its
 	// power, up to the last 2 minutes may be lost. Default: none. What JetStream keeps in files is then in a temporary
-	// directory (TMPDIR), which is removed at the end, so that all queues are lost with the process.
+	// directory (TMPDIR), which is removed at the end, so that all queues are lost with the process. One that a killed
+	// process has left is removed by the next start of the same user.
 	Dir string
 
 	// MaxMemory and MaxDisk bound what JetStream keeps in memory and in files, in bytes; default 256 MiB and 4 GiB.

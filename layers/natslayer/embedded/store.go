@@ -9,10 +9,12 @@ import (
 	"path/filepath"
 )
 
-// A store is the directory of JetStream: one that stays, with a lock and a note of its shape in it, or a temporary one.
+// A store is the directory of JetStream: one that stays, with a note of its shape in it, or a temporary one. Both have a
+// lock.
 type store struct {
-	dir  string
-	lock *os.File // nil: temporary
+	dir       string
+	temporary bool
+	lock      *os.File // nil: a temporary one, on a system without locks
 }
 
 const (
@@ -42,11 +44,7 @@ func (s shape) String() string {
 // openStore makes or takes the directory.
 func openStore(o *Options) (*store, error) {
 	if o.Dir == "" {
-		dir, err := os.MkdirTemp("", "tideway-nats-")
-		if err != nil {
-			return nil, fmt.Errorf("JetStream needs a temporary directory (TMPDIR), or Options.Dir: %w", err)
-		}
-		return &store{dir: dir}, nil
+		return openTemporary()
 	}
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
@@ -55,18 +53,27 @@ func openStore(o *Options) (*store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("store directory: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := take(dir, os.O_CREATE)
 	if err != nil {
-		return nil, fmt.Errorf("store directory: %w", err)
-	}
-	if err := lock(f); err != nil {
-		return nil, errors.Join(fmt.Errorf("store directory %s: %w", dir, err), f.Close())
+		return nil, fmt.Errorf("store directory %s: %w", dir, err)
 	}
 	s := &store{dir: dir, lock: f}
 	if err := s.claim(o.shape()); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
+}
+
+// take locks a directory.
+func take(dir string, flags int) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|flags, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := lock(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 func (o *Options) shape() shape {
@@ -138,10 +145,14 @@ func writeShape(path string, s shape) error {
 	return os.Rename(path+".new", path)
 }
 
-// close gives the directory back. The lock file stays: who removed it could remove the next owner's.
+// close gives the directory back. The lock file of one that stays stays: who removed it could remove the next owner's.
 func (s *store) close() error {
-	if s.lock == nil {
-		return os.RemoveAll(s.dir)
+	var err error
+	if s.temporary {
+		err = os.RemoveAll(s.dir)
 	}
-	return s.lock.Close()
+	if s.lock != nil {
+		err = errors.Join(err, s.lock.Close())
+	}
+	return err
 }

@@ -45,17 +45,11 @@ func TestDirectoryIsLocked(t *testing.T) {
 	start(t, &embedded.Options{Dir: dir})
 }
 
-// TestLockOfAnotherProcess runs this test again in a process of its own, which holds the directory until its input ends.
-func TestLockOfAnotherProcess(t *testing.T) {
-	if dir := os.Getenv("EMBEDDED_TEST_HOLD"); dir != "" {
-		start(t, &embedded.Options{Dir: dir})
-		os.Stdout.WriteString("held\n")
-		os.Stdin.Read(make([]byte, 1))
-		return
-	}
-	t.Parallel()
-	dir := t.TempDir()
-	cmd := exec.CommandContext(soon(t), os.Args[0], "-test.run=^TestLockOfAnotherProcess$")
+// hold runs the test in a process of its own again, which starts a server in a directory ("": a temporary one) and is killed
+// by what is returned.
+func hold(t *testing.T, test, dir string) (kill func()) {
+	t.Helper()
+	cmd := exec.CommandContext(soon(t), os.Args[0], "-test.run=^"+test+"$")
 	cmd.Env = append(os.Environ(), "EMBEDDED_TEST_HOLD="+dir)
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -72,13 +66,71 @@ func TestLockOfAnotherProcess(t *testing.T) {
 	if _, err := out.Read(buf); err != nil || string(buf) != "held\n" {
 		t.Fatalf("%q, %v", buf, err)
 	}
+	return func() {
+		t.Helper()
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		in.Close()
+		cmd.Wait()
+	}
+}
+
+// held starts a server until the input ends, in the process that hold has made.
+func held(t *testing.T) bool {
+	dir, ok := os.LookupEnv("EMBEDDED_TEST_HOLD")
+	if ok {
+		start(t, &embedded.Options{Dir: dir})
+		os.Stdout.WriteString("held\n")
+		os.Stdin.Read(make([]byte, 1))
+	}
+	return ok
+}
+
+func TestLockOfAnotherProcess(t *testing.T) {
+	if held(t) {
+		return
+	}
+	t.Parallel()
+	dir := t.TempDir()
+	kill := hold(t, "TestLockOfAnotherProcess", dir)
 	refused(t, soon(t), &embedded.Options{Dir: dir}, dir, "another server uses it")
-	if err := cmd.Process.Kill(); err != nil { // a dead process holds nothing
+	kill() // a dead process holds nothing
+	start(t, &embedded.Options{Dir: dir})
+}
+
+// The temporary directory of a killed process is removed by the next start, and no other.
+func TestLeftOvers(t *testing.T) {
+	if held(t) {
+		return
+	}
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	dirs := func() []string {
+		all, err := filepath.Glob(filepath.Join(tmp, "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	kill := hold(t, "TestLeftOvers", "")
+	start(t, nil)
+	foreign := filepath.Join(tmp, "tideway-nats-without-a-lock")
+	if err := os.Mkdir(foreign, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	in.Close()
-	cmd.Wait()
-	start(t, &embedded.Options{Dir: dir})
+	if n := len(dirs()); n != 3 {
+		t.Fatalf("%d directories of two living servers and another", n)
+	}
+	kill()
+	before := dirs()
+	if len(before) != 3 {
+		t.Fatalf("a killed process leaves %q", before)
+	}
+	closeServer(t, start(t, nil))
+	if left := dirs(); len(left) != 2 {
+		t.Errorf("left are %q of %q, want the living server's and the one that is not ours", left, before)
+	}
 }
 
 func TestDirectoryKeepsItsShape(t *testing.T) {
