@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/tideway-go/tideway/layers/driver"
 )
@@ -86,17 +87,21 @@ func (l *Layer) failed(op, name string, err error) error {
 			break
 		}
 		if errors.Is(err, t.from) {
-			err = &translatedError{err, t.to}
+			err = &translatedError{err, t.from, t.to}
 			break
 		}
 	}
 	return &opError{op, name, err}
 }
 
-// translatedError keeps a driver's words and matches the layer's sentinel.
+// translatedError keeps a driver's words, but for those of its signal, and matches the layer's sentinel.
 type translatedError struct {
 	error
-	as error
+	from, as error
+}
+
+func (e *translatedError) Error() string {
+	return strings.ReplaceAll(e.error.Error(), e.from.Error(), strings.TrimPrefix(e.as.Error(), "layers: "))
 }
 
 func (e *translatedError) Unwrap() []error { return []error{e.as, e.error} }

@@ -90,7 +90,7 @@ func TestDriverErrors(t *testing.T) {
 		{driver.ErrNoChannel, layers.ErrNoChannel, `layers: send to "a!b": no such channel`},
 		{driver.ErrUncertain, layers.ErrUncertain, `layers: send to "a!b": no answer, the message may have arrived`},
 		{driver.ErrTooLarge, layers.ErrMessageTooLarge, `layers: send to "a!b": message is too large`},
-		{fmt.Errorf("node 7: %w", driver.ErrFull), layers.ErrChannelFull, `layers: send to "a!b": node 7: driver: channel is full`},
+		{fmt.Errorf("node 7: %w", driver.ErrFull), layers.ErrChannelFull, `layers: send to "a!b": node 7: channel is full`},
 		{driver.ErrClosed, layers.ErrClosed, `layers: send to "a!b": layer is closed`},
 		{errors.New("boom"), nil, `layers: send to "a!b": boom`},
 		{context.DeadlineExceeded, context.DeadlineExceeded, "context deadline exceeded"},
