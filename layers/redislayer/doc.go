@@ -15,7 +15,7 @@
 //	"!"
 //	needs               Redis 5                            Redis 6
 //
-// The tests run both ways against channels_redis 4.0.0 on Redis 7.0.
+// The tests run both ways against channels_redis 4.0.0, and a Django Channels consumer on Daphne, with Redis 7.0.
 //
 // # What Redis cannot promise
 //

@@ -229,10 +229,10 @@ func TestPythonPubSub(t *testing.T) {
 			b := newBed(t, hosts)
 			p, q := b.pubsub(nil), b.peer(pythonPubSub, nil)
 			mine, theirs := p.channel(), q.channel()
-			b.subscribed(theirs)
+			b.subscribed(theirs, 1)
 			sameValues(t, p, q, mine, theirs)
 			q.join("room", theirs)
-			b.subscribed(b.prefix + "__group__room")
+			b.subscribed(b.prefix+"__group__room", 1)
 			p.join("room", mine)
 			p.groupSend("room", "one")
 			q.want(theirs, "one")
@@ -257,14 +257,14 @@ func TestPythonPubSub(t *testing.T) {
 	}
 }
 
-// subscribed waits until somebody hears a name: Python does not wait for the answer to its SUBSCRIBE.
-func (b *bed) subscribed(name string) {
+// subscribed waits until so many hear a name: Python does not wait for the answer to its SUBSCRIBE.
+func (b *bed) subscribed(name string, n int64) {
 	b.Helper()
 	host := b.client(shardOf(name, b.hosts))
 	eventually(b, func() bool {
 		counts, err := do(b, host, "PUBSUB", "NUMSUB", name).AsIntMap()
 		must(b, err)
-		return counts[name] > 0
+		return counts[name] == n
 	}, "%s is subscribed", name)
 }
 
