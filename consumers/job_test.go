@@ -321,8 +321,8 @@ func TestJobTakenOver(t *testing.T) {
 		if h := first.worker.Health(); h.Err == nil || !strings.Contains(h.Err.Error(), "unplugged") || h.Since != begun {
 			t.Errorf("the health of a worker that is cut off is %+v", h)
 		}
-		if !strings.Contains(first.log(), "could not be extended") {
-			t.Errorf("the log of a worker that lost its hold:\n%s", first.log())
+		if strings.Count(first.log(), "could not be extended") != 1 {
+			t.Errorf("the log of a worker that lost its hold, want one line:\n%s", first.log())
 		}
 		y.bus.Mend(first.layer)
 		first.settled(1) // it says Done of what is done: no harm
@@ -371,8 +371,8 @@ func TestJobLost(t *testing.T) {
 		if len(causes) != 1 || causes[0] == nil || !strings.Contains(causes[0].Error(), "another worker has it") {
 			t.Errorf("the handler's ctx ended with %v", causes)
 		}
-		if !strings.Contains(y.log(), "was lost to another worker") {
-			t.Errorf("the log:\n%s", y.log())
+		if text := y.log(); !strings.Contains(text, "was lost to another worker") || strings.Contains(text, "tried again") || strings.Contains(text, "did not hear") {
+			t.Errorf("L18 broken: of a lost job one line tells, and nothing is said to the layer:\n%s", text)
 		}
 		if err := j.Done(t.Context()); err != nil {
 			t.Error(err)
@@ -851,6 +851,29 @@ func TestWorkerHealth(t *testing.T) {
 			t.Errorf("after Run: %+v", h)
 		}
 	})
+}
+
+// TestWorkerHealthWithoutOutage: the last try counts where the layer knows of no outage; a try that goes on for a second is
+// an answer.
+func TestWorkerHealthWithoutOutage(t *testing.T) {
+	app := job(func(context.Context, *consumers.Conn, note) error { return nil })
+	for _, channel := range []string{"jobs", "chores"} {
+		inYard(t, app, func(w *consumers.Worker) { w.Channels = []string{channel} }, func(t *testing.T, y *yard) {
+			y.bus.Cut(y.layer, errors.New("unplugged"))
+			begun := time.Now()
+			y.start()
+			rest(t.Context(), time.Minute)
+			y.bus.Mend(y.layer) // the worker has not asked again
+			if h := y.worker.Health(); h.Err == nil || !strings.Contains(h.Err.Error(), "unplugged") || !h.Since.Equal(begun) {
+				t.Errorf("%s: the health of a worker whose tries have failed for a minute is %+v", channel, h)
+			}
+			rest(t.Context(), 7*time.Second) // 5 s between tries, and one that waits
+			if h := y.worker.Health(); h.Err != nil || !h.Since.IsZero() {
+				t.Errorf("%s: the health of a worker that waits at an empty queue is %+v", channel, h)
+			}
+			y.quit()
+		})
+	}
 }
 
 // TestDefaultBackoff: 1 s after the first attempt, up to half of it less, then twice as much; five attempts.
