@@ -36,7 +36,7 @@
 // # What the log says, and what to watch
 //
 // While nodes start and end one after another nothing is said. A node in Routes that is missing for more than 10 s is a
-// warning that says why, again each minute, and one line says that it is back. A line that comes again and again
+// warning that says why, again each minute, and one warning says when it is here. A line that comes again and again
 // is written once in 10 s, with the number that were left out.
 //
 // A layer over [Server.Conn] never loses its connection, which stays inside the process: a node that is cut off from all

@@ -30,7 +30,8 @@ type greeting struct {
 var errWrongPort = errors.New("name the address that the node has as Cluster.Listen, which nats-server calls -cluster, usually port 6222")
 
 const (
-	lookTime     = 500 * time.Millisecond // at the start, for all routes at once
+	lookTime     = 500 * time.Millisecond // for all routes at once, while somebody waits
+	watchLook    = time.Second            // and while nobody does
 	greetingSize = 64 << 10
 )
 
@@ -63,8 +64,10 @@ func look(ctx context.Context, addr string, c *tls.Config) (greeting, error) {
 	line, err := bufio.NewReader(io.LimitReader(from, greetingSize)).ReadBytes('\n')
 	said, isInfo := bytes.CutPrefix(line, []byte("INFO "))
 	switch {
+	case len(line) == 0 && ctx.Err() != nil:
+		return g, errors.New("it takes connections and says nothing: it is no node, or it stands still, or wants TLS")
 	case len(line) == 0:
-		return g, fmt.Errorf("it says nothing: %w", err)
+		return g, fmt.Errorf("it ends connections without a word: %w", err)
 	case !isInfo:
 		return g, fmt.Errorf("no NATS server is there, it says %.20q: %w", line, errWrongPort)
 	case err != nil:

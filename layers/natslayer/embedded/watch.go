@@ -65,7 +65,7 @@ func (w *watcher) turn(ctx context.Context) {
 	if missing == nil {
 		return
 	}
-	looks := lookAll(ctx, missing, cluster.TLS, watchTime)
+	looks := lookAll(ctx, missing, cluster.TLS, watchLook)
 	if ctx.Err() != nil {
 		return
 	}
@@ -84,7 +84,7 @@ func (w *watcher) turn(ctx context.Context) {
 
 func (w *watcher) present(route string, st *routeState) {
 	if !st.told.IsZero() {
-		w.srv.log.to.Warn("the node is connected again", zap.String("route", route), zap.Duration("after", time.Since(st.since)))
+		w.srv.log.to.Warn("the node of the cluster is connected now", zap.String("route", route), zap.Duration("after", time.Since(st.since)))
 	}
 	st.since, st.told = time.Time{}, time.Time{}
 }
@@ -128,7 +128,9 @@ func (s *Server) connected() map[string]string {
 	here := map[string]string{s.nats.ID(): ""}
 	if z, err := s.nats.Routez(nil); err == nil { // fails only for options
 		for _, r := range z.Routes {
-			here[r.RemoteID] = r.RemoteName
+			if r.RemoteID != "" { // it has said who it is
+				here[r.RemoteID] = r.RemoteName
+			}
 		}
 	}
 	return here

@@ -103,7 +103,8 @@ func TestMissingNodes(t *testing.T) {
 	_, other := start(embedded.Options{}, embedded.Cluster{User: "u", Password: "p", Name: "other", Routes: []string{a.ClusterAddr()}})
 	_, twin := start(embedded.Options{Name: "a"}, embedded.Cluster{User: "u", Password: "p", Routes: []string{a.ClusterAddr()}})
 	b, blines := start(embedded.Options{Name: "b"}, embedded.Cluster{User: "u", Password: "p", Routes: []string{a.ClusterAddr()}})
-	ctx := soon(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience) // the first lines come after 10 s
+	defer cancel()
 	said(t, ctx, alines, "no connection to a node", p.addr, "refused")
 	said(t, ctx, alines, "no connection to a node", web.Addr().String(), "says nothing")
 	said(t, ctx, wrong, "no connection to a node", a.ClusterAddr(), "Cluster.User, Password")
@@ -111,7 +112,7 @@ func TestMissingNodes(t *testing.T) {
 	said(t, ctx, twin, "no connection to a node", `two nodes have the name "a"`)
 	p.to.Store(b.ClusterAddr())
 	p.up()
-	said(t, ctx, alines, "the node is connected again", p.addr)
+	said(t, ctx, alines, "the node of the cluster is connected now", p.addr)
 	if blines.Len() > 0 {
 		t.Errorf("a node without problems says %v", blines.All())
 	}
