@@ -269,8 +269,8 @@ func (d *delivery) admit(ctx context.Context, release func()) error {
 	return nil
 }
 
-// suspicious reports whether the job was taken more often than errors explain. A retry after an error is none of these:
-// the last of them buries.
+// suspicious reports whether the job was taken more often than errors explain: the last of them buries, unless the dead
+// letters are full.
 func (d *delivery) suspicious() bool { return d.attempt > d.crew.attempts && !d.dead() }
 
 // wornOut reports whether it is suspicious and was taken as often again.
