@@ -76,7 +76,8 @@ func (n *node) fits(m *driver.Message) error {
 }
 
 // request publishes data once and waits for the answer of the process that listens. Where nobody listened, nobody can have
-// taken it: after an outage it is published again, since the other process may have lost the same broker.
+// taken it, and it is published again for a while: after an outage, since the other process may have lost the same broker, and in
+// a cluster, since the news that it listens travels from server to server.
 func (n *node) request(ctx context.Context, subject string, data []byte) error {
 	limited, cancel := context.WithTimeout(ctx, answerTime-goneTime)
 	defer cancel()
@@ -84,7 +85,7 @@ func (n *node) request(ctx context.Context, subject string, data []byte) error {
 		return ended(ctx, err)
 	}
 	reply, err := n.nc.RequestWithContext(limited, subject, data)
-	for errors.Is(err, nats.ErrNoResponders) && n.link.returning() && pauseFor(limited, returnPause) {
+	for begun := time.Now(); errors.Is(err, nats.ErrNoResponders) && n.mayBeLate(begun) && pauseFor(limited, latePause); {
 		reply, err = n.nc.RequestWithContext(limited, subject, data)
 	}
 	switch {
@@ -101,8 +102,17 @@ func (n *node) request(ctx context.Context, subject string, data []byte) error {
 	}
 }
 
-// returnPause is the time between two looks for a process that may be on its way back.
-const returnPause = 50 * time.Millisecond
+// latePause is the time between two looks for a process that may be late, newsTime how long the news of one that listens may
+// travel in a cluster, as the tests allow.
+const (
+	latePause = 10 * time.Millisecond
+	newsTime  = 50 * time.Millisecond
+)
+
+// mayBeLate says that a process that was not heard of when a send began may still be.
+func (n *node) mayBeLate(begun time.Time) bool {
+	return n.link.returning() || n.link.clustered.Load() && time.Since(begun) < n.news
+}
 
 // pauseFor waits, and returns false when there is no time left.
 func pauseFor(ctx context.Context, d time.Duration) bool {

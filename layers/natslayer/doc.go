@@ -15,7 +15,7 @@
 //
 // A direct send is a request: the process that owns the channel answers that it took the message, that the channel is full
 // (layers.ErrChannelFull) or gone (layers.ErrNoChannel). Where no process listens it is gone too, though a process that has lost the broker is not heard of either: in the first 5 s after an
-// outage of its own, a sender waits up to 2 s for others to come back. Without an
+// outage of its own, a sender waits up to 2 s for others to come back, and in a cluster always 50 ms for the news of them. Without an
 // answer within 2 s, or before ctx ends, it is layers.ErrUncertain, and never sent again (L14).
 //
 // A group send is one publish; the broker is not waited for. It may still be on its way when another process adds a

@@ -79,7 +79,7 @@ func (n *node) begin(ctx context.Context) error {
 	if err := n.subscribe(); err != nil {
 		return err
 	}
-	n.link.maxPayload.Store(n.nc.MaxPayload())
+	n.link.learn(n.nc)
 	if err := n.nc.FlushWithContext(limited); err != nil { // whatever the server has against it has come
 		return ended(ctx, err)
 	}

@@ -36,6 +36,7 @@ type node struct {
 	marks    marks
 	idle     idleTable
 	linger   time.Duration
+	news     time.Duration
 	overflow overflow
 	link     link
 	outbox   outbox
@@ -72,6 +73,7 @@ func newNode(nc *nats.Conn, o Options) *node {
 		in:       make(chan *nats.Msg, deliveryBound),
 		requests: make(chan *nats.Msg, requestBound),
 		linger:   lingerTime,
+		news:     newsTime,
 		stopped:  make(chan struct{}),
 	}
 	n.life, n.end = context.WithCancel(context.Background())

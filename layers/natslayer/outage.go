@@ -17,8 +17,9 @@ type link struct {
 	lost atomic.Pointer[outage]    // nil while it is up
 	back atomic.Pointer[time.Time] // when the last outage ended; nil if there was none
 
-	// maxPayload is the limit of the server, as of the last connection: the client tells it behind its lock.
+	// What the server has said of itself at the last connection: the client tells it behind its lock.
 	maxPayload atomic.Int64
+	clustered  atomic.Bool
 
 	// server is the last that the connection led to, without secrets: the client forgets it in an outage.
 	server atomic.Pointer[string]
@@ -52,6 +53,12 @@ type outage struct {
 	since time.Time
 	over  chan struct{} // closed at its end
 	final bool          // the connection is closed: it has none
+}
+
+// learn asks the client what the server has said of itself.
+func (l *link) learn(nc *nats.Conn) {
+	l.maxPayload.Store(nc.MaxPayload())
+	l.clustered.Store(nc.ConnectedClusterName() != "")
 }
 
 // wait returns nil when the connection is up. At the beginning of an outage it waits a while, since most are a change of
@@ -158,7 +165,7 @@ func (n *node) settleAgain() bool {
 		err := n.settle(ctx)
 		cancel()
 		if err == nil {
-			n.link.maxPayload.Store(n.nc.MaxPayload())
+			n.link.learn(n.nc)
 			return true
 		}
 		if n.life.Err() != nil || n.nc.Status() != nats.CONNECTED {

@@ -145,6 +145,32 @@ func TestTheOtherIsOnItsWayBack(t *testing.T) {
 	q.cable.mend()
 }
 
+// L12: in a cluster the news of a process travels, and a send waits for it.
+func TestNewsTravels(t *testing.T) {
+	b := newBroker(t)
+	p, q := b.process(nil), b.process(nil)
+	p.n.link.clustered.Store(true)
+	p.n.news = patience
+	channel := "specific.late!1"
+	subject, ok := p.n.subjects.channel(channel)
+	if !ok {
+		t.Fatal("no subject")
+	}
+	sent := make(chan error, 1)
+	go func() { sent <- p.Send(t.Context(), channel, note.With(text{"early"})) }() // waited for below
+	sub, err := q.n.nc.Subscribe(subject, func(m *nats.Msg) { _ = m.Respond(answerOK) })
+	q.must(err)
+	if err := <-sent; err != nil {
+		t.Errorf("L12: a direct send to a process that nobody had heard of: %v", err)
+	}
+	q.must(sub.Unsubscribe())
+	q.must(q.n.nc.Flush())
+	p.n.news = newsTime
+	if err := p.Send(t.Context(), channel, note.With(text{"late"})); !errors.Is(err, layers.ErrNoChannel) {
+		t.Errorf("L12: a direct send to nobody in a cluster: %v", err)
+	}
+}
+
 // The link's patience, without a broker.
 func TestLinkWaits(t *testing.T) {
 	lost := errors.New("lost")
