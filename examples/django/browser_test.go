@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,11 +25,11 @@ func TestBrowser(t *testing.T) {
 	}
 	t.Cleanup(func() { ln.Close() })
 	socket := "ws://" + ln.Addr().String() + "/ws/news/"
-	url := startDjango(t, redis, socket)
-	startGo(t, ln, redis, url)
+	site := startDjango(t, redis, socket)
+	startGo(t, ln, redis, site)
 
 	browser := startBrowser(t, chromium)
-	ann, bob := openTab(t, browser, url), openTab(t, browser, url)
+	ann, bob := openTab(t, browser, site), openTab(t, browser, site)
 	for i, c := range []struct{ by, input, button string }{
 		{"Django", "#id_text", "#post"},
 		{"Go", "#go-text", "#go button"},
@@ -47,12 +49,46 @@ func TestBrowser(t *testing.T) {
 	ann.do(chromedp.EmulateViewport(375, 667, chromedp.EmulateMobile))
 	ann.until(`document.documentElement.scrollWidth <= innerWidth`)
 
+	t.Run("forms that are wrong", func(t *testing.T) { badForms(t, site) })
 	t.Run("a page of another origin", func(t *testing.T) {
 		_, answer, err := websocket.DefaultDialer.Dial(socket, http.Header{"Origin": {"http://evil.example"}})
 		if err == nil || answer == nil || answer.StatusCode != http.StatusForbidden {
 			t.Errorf("its handshake was answered with %v, %v; want 403", answer, err)
 		}
 	})
+}
+
+// badForms posts what Django must refuse.
+func badForms(t *testing.T, site string) {
+	t.Helper()
+	const token = "0123456789abcdefghijABCDEFGHIJ01" // one that the client makes is good, if its cookie says the same
+	for _, c := range []struct {
+		name, cookie, text string
+		status             int
+	}{
+		{"without a token", "", "hello", http.StatusForbidden},
+		{"empty", token, " ", http.StatusBadRequest},
+		{"too long", token, strings.Repeat("ü", maxText+1), http.StatusBadRequest},
+	} {
+		form := url.Values{"text": {c.text}, "csrfmiddlewaretoken": {token}}
+		r, err := http.NewRequestWithContext(t.Context(), "POST", site+"/", strings.NewReader(form.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if c.cookie != "" {
+			r.AddCookie(&http.Cookie{Name: "csrftoken", Value: c.cookie})
+		}
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
+		answer, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != c.status {
+			t.Errorf("a form %s: status %d, want %d", c.name, answer.StatusCode, c.status)
+		}
+	}
 }
 
 // startBrowser starts Chromium with an empty profile of its own.
@@ -89,7 +125,7 @@ type tab struct {
 }
 
 // openTab opens the site in a tab and waits for its two sockets.
-func openTab(t *testing.T, browser context.Context, url string) *tab {
+func openTab(t *testing.T, browser context.Context, site string) *tab {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(browser)
 	t.Cleanup(cancel)
@@ -97,7 +133,7 @@ func openTab(t *testing.T, browser context.Context, url string) *tab {
 		t.Fatalf("open a tab: %v", err)
 	}
 	p := &tab{t, ctx}
-	p.do(chromedp.Navigate(url + "/"))
+	p.do(chromedp.Navigate(site + "/"))
 	p.until(`[...document.querySelectorAll(".status")].filter(s => s.textContent === "connected").length === 2`)
 	return p
 }

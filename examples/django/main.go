@@ -15,8 +15,10 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -37,6 +39,10 @@ func main() {
 		fmt.Fprintf(os.Stderr, "django: %s: it takes flags only; -h tells them\n", flag.Arg(0))
 		os.Exit(2)
 	}
+	if err := checkOrigin(*origin); err != nil {
+		fmt.Fprintln(os.Stderr, "django:", err)
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second interrupt does not wait
 
@@ -44,6 +50,16 @@ func main() {
 		fmt.Fprintln(os.Stderr, "django:", err)
 		os.Exit(1)
 	}
+}
+
+// checkOrigin wants a web site by its scheme, host and port. The server would take more, such as "*", which is any page.
+func checkOrigin(origin string) error {
+	u, err := url.Parse(origin)
+	if err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && !strings.Contains(u.Host, "*") &&
+		origin == u.Scheme+"://"+u.Host {
+		return nil
+	}
+	return fmt.Errorf("-origin %s: it is scheme, host and port, and nothing behind them, such as http://127.0.0.1:8000", origin)
 }
 
 // redisURL is where the site looks for Redis too.
