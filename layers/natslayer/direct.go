@@ -85,7 +85,7 @@ func (n *node) request(ctx context.Context, subject string, data []byte) error {
 		return ended(ctx, err)
 	}
 	reply, err := n.nc.RequestWithContext(limited, subject, data)
-	for begun := time.Now(); errors.Is(err, nats.ErrNoResponders) && n.mayBeLate(begun) && pauseFor(limited, latePause); {
+	for begun := time.Now(); errors.Is(err, nats.ErrNoResponders) && n.mayBeLate(begun) && n.store.pause(limited, latePause) == nil; {
 		reply, err = n.nc.RequestWithContext(limited, subject, data)
 	}
 	switch {
@@ -112,21 +112,6 @@ const (
 // mayBeLate says that a process that was not heard of when a send began may still be.
 func (n *node) mayBeLate(begun time.Time) bool {
 	return n.link.returning() || n.link.clustered.Load() && time.Since(begun) < n.news
-}
-
-// pauseFor waits, and returns false when there is no time left.
-func pauseFor(ctx context.Context, d time.Duration) bool {
-	if limit, ok := ctx.Deadline(); ok && time.Until(limit) < 2*d {
-		return false
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // answered reads an answer.

@@ -128,7 +128,9 @@ func TestTheOtherIsOnItsWayBack(t *testing.T) {
 	far := time.Now().Add(patience) // however slow the machine
 	p.n.link.back.Store(&far)
 	sent := make(chan error, 1)
+	again := p.asksAgain()
 	go func() { sent <- p.Send(t.Context(), theirs, note.With(text{"waits"})) }() // waited for below
+	eventually(t, again, "nobody is heard of, and the sender asks again")
 	q.cable.mend()
 	if err := <-sent; err != nil {
 		t.Fatalf("L12: a direct send to a process that comes back: %v", err)
@@ -145,6 +147,12 @@ func TestTheOtherIsOnItsWayBack(t *testing.T) {
 	q.cable.mend()
 }
 
+// asksAgain returns what says that the process has published twice from now on.
+func (p *process) asksAgain() func() bool {
+	before := p.n.nc.Stats().OutMsgs
+	return func() bool { return p.n.nc.Stats().OutMsgs >= before+2 }
+}
+
 // L12: in a cluster the news of a process travels, and a send waits for it.
 func TestNewsTravels(t *testing.T) {
 	b := newBroker(t)
@@ -157,7 +165,9 @@ func TestNewsTravels(t *testing.T) {
 		t.Fatal("no subject")
 	}
 	sent := make(chan error, 1)
+	again := p.asksAgain()
 	go func() { sent <- p.Send(t.Context(), channel, note.With(text{"early"})) }() // waited for below
+	eventually(t, again, "nobody is heard of, and the sender asks again")
 	sub, err := q.n.nc.Subscribe(subject, func(m *nats.Msg) { _ = m.Respond(answerOK) })
 	q.must(err)
 	if err := <-sent; err != nil {
