@@ -4,6 +4,8 @@ import (
 	"embed"
 	"io/fs"
 	"net/http"
+
+	"github.com/tideway-go/tideway/examples/internal/webpage"
 )
 
 // files are the page: its HTML, style, scripts and icon.
@@ -21,19 +23,5 @@ func pages() http.Handler {
 	if err != nil {
 		panic(err) // the directory is named in the line above
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		http.ServeFileFS(w, r, page, "index.html")
-	})
-	mux.HandleFunc("GET /static/{file}", func(w http.ResponseWriter, r *http.Request) {
-		http.ServeFileFS(w, r, page, r.PathValue("file"))
-	})
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", policy)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cache-Control", "no-cache")
-		mux.ServeHTTP(w, r)
-	})
+	return webpage.Guard(policy, webpage.Mux(page))
 }
