@@ -17,9 +17,11 @@ var importTable = []struct {
 }{
 	// The contract: the standard library only, and nothing of layers.
 	{"asgi", "", "asgi/server"},
-	{"asgi/middleware", "asgi", "routing"},
-	{"asgi/middleware/...", "asgi asgi/middleware *", "routing"}, // a middleware that needs a library
-	{"asgi/server", "asgi " + gorilla + zap, "routing"},
+	{"asgi/middleware", "asgi", "asgi/server consumers routing"},
+	{"asgi/middleware/auth/...", "asgi asgi/middleware/... layers *", "asgi/server consumers layers/... routing"}, // revocations are layer messages
+	{"asgi/middleware/...", "asgi asgi/middleware *", "asgi/server consumers routing"},                            // a middleware that needs a library
+	{"asgi/server", "asgi asgi/middleware " + gorilla + proxyproto + zap, "consumers layers/memlayer routing"},
+	{"asgi/server/...", "asgi/... consumers layers *", "layers/... routing"}, // operations look at everything
 	{"routing", "asgi", "asgi/server"},
 
 	// Layers: nothing of asgi. Whoever moves bytes over a network is the only one to know its vendor.
@@ -40,7 +42,7 @@ var importTable = []struct {
 	{"testing/archtest", "", ""},
 
 	// Applications.
-	{"examples/...", "asgi/... consumers layers/... routing " + zap, chromedp + gorilla},
+	{"examples/...", "asgi/... consumers layers/... routing " + prometheus + scs + zap, chromedp + gorilla},
 }
 
 const (
@@ -49,7 +51,10 @@ const (
 	msgpack    = "github.com/ugorji/go/codec "
 	nats       = "github.com/nats-io/nats.go/... "
 	natsServer = "github.com/nats-io/nats-server/v2/... "
+	prometheus = "github.com/prometheus/client_golang/... "
+	proxyproto = "github.com/pires/go-proxyproto "
 	rueidis    = "github.com/redis/rueidis/... "
+	scs        = "github.com/alexedwards/scs/v2/... "
 	zap        = "go.uber.org/zap/... "
 
 	// everyTest is what the tests of every package may import: the package itself comes on top.
