@@ -33,7 +33,7 @@ type Durable struct {
 	MaxAge time.Duration
 
 	// Lease is how long after the death of its worker a job is given to another; default 30 s. Workers renew it while a
-	// handler runs. Shorter notices a death sooner, and takes a worker that stood still for so long for dead.
+	// handler runs. Shorter notices a death sooner, and takes a worker that stood still for so long for dead. At least 100 ms.
 	Lease time.Duration
 
 	match *regexp.Regexp
@@ -45,6 +45,9 @@ const (
 	DefaultJobMaxAge   = 7 * 24 * time.Hour
 	DefaultLease       = 30 * time.Second
 )
+
+// minLease leaves workers the time to renew a lease over a network. A shorter one is a number without its unit.
+const minLease = 100 * time.Millisecond
 
 // deadSuffix ends the names of queues of dead letters.
 const deadSuffix = ".dead"
@@ -77,6 +80,9 @@ func (d Durable) withDefaults(i int) Durable {
 	}
 	if d.Lease == 0 {
 		d.Lease = DefaultLease
+	}
+	if d.Lease < minLease {
+		panic(fmt.Sprintf("layers: Options.%s is %v: give at least %v, such as 30*time.Second; workers renew it in time", field("Lease"), d.Lease, minLease))
 	}
 	d.match = globRegexp(d.Queues)
 	return d

@@ -77,6 +77,7 @@ func TestDeclareDurables(t *testing.T) {
 		{layers.Durable{Queues: "a", Capacity: -1}, "Options.Durables[0].Capacity is -1: it must not be negative (jobs; 0 means 10,000)"},
 		{layers.Durable{Queues: "a", MaxAge: -1}, "Options.Durables[0].MaxAge is -1: it must not be negative (nanoseconds; 0 means 7 days)"},
 		{layers.Durable{Queues: "a", Lease: -1}, "Options.Durables[0].Lease is -1: it must not be negative (nanoseconds; 0 means 30 s)"},
+		{layers.Durable{Queues: "a", Lease: 30}, "Options.Durables[0].Lease is 30ns: give at least 100ms, such as 30*time.Second; workers renew it in time"},
 	} {
 		func() {
 			defer func() {

@@ -95,6 +95,9 @@ func parseSegment(part string) (segment, error) {
 		if name, ok := strings.CutPrefix(part, ":"); ok && identifier.MatchString(name) {
 			return segment{}, fmt.Errorf("parameters stand in braces: write {%s} for %s", name, part)
 		}
+		if part == "*" || part == "**" {
+			return segment{}, fmt.Errorf("a star is no wildcard: write {name} for one segment, {name...} for the rest of the path")
+		}
 		return segment{text: part}, nil
 	}
 	inner, ok := strings.CutPrefix(part, "{")

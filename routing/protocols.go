@@ -14,7 +14,8 @@ import (
 // type of your own. Any other type is an error that names it and matches [ErrNoRoute] and [errors.ErrUnsupported]; for
 // "lifespan" that tells the server that there is none.
 //
-// It copies the map. It panics when the map is empty, an app is nil, or a name is a URL scheme.
+// It copies the map. It panics when the map is empty, an app is nil, or a name is a URL scheme or one of those types in
+// capital letters, which no scope ever has.
 func Protocols(apps map[string]asgi.App) asgi.App {
 	where := caller()
 	checkApps(where, "Protocols", apps)
@@ -23,9 +24,17 @@ func Protocols(apps map[string]asgi.App) asgi.App {
 			mistake(where, "Protocols: %q is a scheme, not a type of scope: write %q", scheme, typ)
 		}
 	}
+	for name := range apps {
+		if lower := strings.ToLower(name); name != lower && slices.Contains(types, lower) {
+			mistake(where, "Protocols: %q is no type of scope: write %q", name, lower)
+		}
+	}
 	apps = maps.Clone(apps)
 	return protocols(apps)
 }
+
+// types are those of the scopes that the servers of this module open.
+var types = []string{asgi.HTTP, asgi.WebSocket, asgi.Lifespan, asgi.Channel}
 
 type protocols map[string]asgi.App
 
