@@ -208,6 +208,10 @@ return 1`)
 // Send implements driver.Driver.
 func (c *core) Send(ctx context.Context, channel string, m *driver.Message) error {
 	if c.own(channel) { // nobody else's way is shorter, so nothing of this process can overtake
+		m, err := c.asElsewhere(channel, m)
+		if err != nil {
+			return err
+		}
 		return c.local.Deliver(channel, m)
 	}
 	if isQueue(channel) {

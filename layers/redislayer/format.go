@@ -50,6 +50,16 @@ func (f *format) serialize(data []byte, names []string, list bool) ([]byte, erro
 	return body, nil
 }
 
+// again serializes a message and reads it back.
+func (f *format) again(data []byte) ([]byte, error) {
+	body, err := f.serialize(data, nil, false)
+	if err != nil {
+		return nil, err
+	}
+	data, _, err = f.deserialize(body)
+	return data, err
+}
+
 var errShort = errors.New("it is shorter than its random prefix")
 
 // unpack reads what pack or channels_redis wrote. The message is in the layer's encoding, and not checked yet.
@@ -66,6 +76,10 @@ func (f *format) unpack(entry []byte, now time.Time) (data []byte, names []strin
 	if f.serializer == nil {
 		return payload.CutAddress(body)
 	}
+	return f.deserialize(body)
+}
+
+func (f *format) deserialize(body []byte) (data []byte, names []string, err error) {
 	fields, err := f.serializer.Deserialize(body)
 	if err != nil {
 		return nil, nil, fmt.Errorf("deserialize: %w", err)

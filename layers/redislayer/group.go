@@ -2,6 +2,7 @@ package redislayer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -122,10 +123,16 @@ func (c *core) GroupSend(ctx context.Context, group string, m *driver.Message) e
 		}
 		remote[i][j].channels = append(remote[i][j].channels, channel)
 	}
+	here := m
+	if len(own) > 0 {
+		if here, err = c.asElsewhere(own[0], m); err != nil {
+			return err
+		}
+	}
 	if err := c.scatter(ctx, group, m, remote); err != nil {
 		return err
 	}
-	c.deliver(own, group, m)
+	c.deliver(own, group, here)
 	return nil
 }
 
@@ -178,6 +185,25 @@ func (c *core) storeGroup(ctx context.Context, s *shard, group string, m *driver
 	}
 	return nil
 }
+
+// asElsewhere is the message as another process would get it: what a serializer refuses or changes must not depend on where
+// the channel is.
+func (c *core) asElsewhere(channel string, m *driver.Message) (*driver.Message, error) {
+	if c.format.serializer == nil {
+		return m, nil
+	}
+	data, err := c.format.again(m.Data())
+	if err != nil {
+		return nil, err
+	}
+	same, ok := c.host.Message(channel, data, time.Now())
+	if !ok {
+		return nil, errNotMade
+	}
+	return same, nil
+}
+
+var errNotMade = errors.New("Options.Serializer makes a message of it that cannot be read")
 
 // deliver hands a message to channels of this process, and reports those that do not take it. One that has ended is no loss.
 func (c *core) deliver(channels []string, group string, m *driver.Message) {

@@ -88,6 +88,20 @@ func TestPubSub(t *testing.T) {
 	layertest.Run(t, h)
 }
 
+// TestCoreJSON keeps the promises in the other format of channels_redis.
+func TestCoreJSON(t *testing.T) {
+	h := harness(redislayer.Core, 1, func(o *redislayer.Options) { o.Serializer = redislayer.JSON })
+	h.Exceptions = layertest.Exceptions{FullUnseen: true, NoErrNoChannel: true, NoJobs: true, JSON: true}
+	layertest.Run(t, h)
+}
+
+// TestPubSubJSON keeps the promises in the other format of channels_redis.
+func TestPubSubJSON(t *testing.T) {
+	h := harness(redislayer.PubSub, 1, func(o *redislayer.Options) { o.Serializer = redislayer.JSON })
+	h.Exceptions = layertest.Exceptions{FullUnseen: true, NoErrNoChannel: true, NoQueues: true, NoJobs: true, JSON: true}
+	layertest.Run(t, h)
+}
+
 // long skips a test that takes minutes, most of which the suite spends waiting for messages that were overtaken by their marker,
 // unless it is asked for.
 func long(t *testing.T) {

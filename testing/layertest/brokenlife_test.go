@@ -238,6 +238,12 @@ func brokenPayloads() []breakage {
 				_ = json.Unmarshal(text, &fields)
 			}
 		}), catches: []string{"every kind of value comes", "every kind of value passes", "a struct comes back", "NaN and"}},
+		{number: 17, name: "a JSON format loses the last digits of integers", harness: func(h *Harness) { h.Exceptions.JSON = true },
+			wrap: distort(func(fields map[string]any) {
+				if n, ok := fields["v"].(int64); ok && n > 1<<53 {
+					fields["v"] = n - n%1024
+				}
+			}), catches: []string{"every kind of value comes"}},
 		{number: 17, name: "keys are lost", wrap: distort(func(fields map[string]any) { delete(fields, "name") }),
 			catches: []string{"a struct comes back", "the JSON of a payload"}},
 		{number: 17, name: "NaN is 0", hooks: func(b *backend) {

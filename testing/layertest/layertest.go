@@ -57,7 +57,8 @@ type Exceptions struct {
 	NoJobs bool
 	// NoErrNoChannel (L12): a direct send to a process-local channel that does not exist may return nil.
 	NoErrNoChannel bool
-	// JSON (L17): payloads travel as JSON, so there are no bytes, no NaN and no Inf, and every number is a JSON number.
+	// JSON (L17): payloads travel as JSON, so there are no bytes, no NaN and no Inf, and one kind of numbers: a whole one may
+	// come back as an integer, which is exact then, or as a float64.
 	JSON bool
 }
 

@@ -1,6 +1,7 @@
 package layertest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,7 +34,8 @@ var limitedBackends = []limited{
 			return forgive(s.node.Send(ctx, channel, m), layers.ErrNoChannel)
 		}
 	}), func(h *Harness) { h.Exceptions.NoErrNoChannel = true }, []int{10, 12}},
-	{"JSON", each(jsonOnly), func(h *Harness) { h.Exceptions.JSON = true }, []int{17}},
+	{"JSON, all numbers as floats", jsonOnly(false), func(h *Harness) { h.Exceptions.JSON = true }, []int{17}},
+	{"JSON, whole numbers as integers", jsonOnly(true), func(h *Harness) { h.Exceptions.JSON = true }, []int{17}},
 	{"interest takes 50 ms", cluster(func() *interest { return &interest{since: map[[2]string]time.Time{}} }, slowInterest),
 		func(h *Harness) { h.InterestDelay = 50 * time.Millisecond }, []int{8}},
 }
@@ -131,8 +133,8 @@ func queueless(s *spoiled) {
 	}
 }
 
-// jsonOnly passes untyped payloads through JSON.
-func jsonOnly(s *spoiled) {
+// jsonOnly passes untyped payloads through JSON, and reads its whole numbers as integers or as floats.
+func jsonOnly(integers bool) func() func(int, node) node {
 	through := func(m layers.Message) (layers.Message, error) {
 		if m.Type() != valueType.String() {
 			return m, nil
@@ -145,24 +147,30 @@ func jsonOnly(s *spoiled) {
 		if err != nil {
 			return m, err
 		}
+		d := json.NewDecoder(bytes.NewReader(text))
+		if integers {
+			d.UseNumber() // which is written as an integer where it is one
+		}
 		var back map[string]any
-		err = json.Unmarshal(text, &back)
+		err = d.Decode(&back)
 		return valueType.With(back), err
 	}
-	s.send = func(ctx context.Context, channel string, m layers.Message) error {
-		m, err := through(m)
-		if err != nil {
-			return err
+	return each(func(s *spoiled) {
+		s.send = func(ctx context.Context, channel string, m layers.Message) error {
+			m, err := through(m)
+			if err != nil {
+				return err
+			}
+			return s.node.Send(ctx, channel, m)
 		}
-		return s.node.Send(ctx, channel, m)
-	}
-	s.groupSend = func(ctx context.Context, group string, m layers.Message) error {
-		m, err := through(m)
-		if err != nil {
-			return err
+		s.groupSend = func(ctx context.Context, group string, m layers.Message) error {
+			m, err := through(m)
+			if err != nil {
+				return err
+			}
+			return s.node.GroupSend(ctx, group, m)
 		}
-		return s.node.GroupSend(ctx, group, m)
-	}
+	})
 }
 
 // interest is when group members joined, and which instance knew at once.
