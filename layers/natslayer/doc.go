@@ -64,6 +64,7 @@
 // gone, as after a restart of a broker that kept them in memory; a Receive waits through that.
 //
 // A Send waits at most 2 s for the broker's word: stored, full, or layers.ErrUncertain when none came; it is not sent twice.
+// With Options.Replicas the first use of a queue may take up to 12 s, while the servers elect who leads it.
 // A message is taken out of a queue before Receive returns it, so it is received at most once (L11). One that was on its way to
 // a process that died or lost its connection is lost, and counted where that can be (layers.DropFailed). Age counts from the
 // moment of storing, by the broker's clock; a difference to this process's is allowed for.

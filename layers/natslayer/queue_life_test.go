@@ -40,8 +40,27 @@ func TestNoJetStreamIsTold(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	})
-	if err := s.late(t.Context(), err); !errors.Is(err, errors.ErrUnsupported) {
+	if err := s.late(t.Context(), answerTime, err); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("no JetStream, and then no answer: %v", err)
+	}
+}
+
+// Servers elect a leader for a replicated stream, which may take them nine seconds; nothing else is waited for so long.
+func TestFirstUseOfReplicatedQueueWaitsForElection(t *testing.T) {
+	sh := shape{capacity: 1, age: time.Minute}
+	for _, c := range []struct {
+		replicas int
+		there    bool
+		want     time.Duration
+	}{
+		{3, false, electionTime},
+		{3, true, answerTime},
+		{1, false, answerTime},
+	} {
+		s := &store{opts: Options{Replicas: c.replicas}, streams: map[shape]bool{sh: c.there}}
+		if got := s.patience(&queue{shape: sh}); got != c.want {
+			t.Errorf("%d replicas, stream known: %v: a send waits up to %v, want %v", c.replicas, c.there, got, c.want)
+		}
 	}
 }
 

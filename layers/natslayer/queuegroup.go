@@ -66,14 +66,15 @@ func (s *store) forwarders(m membership) string {
 
 // join makes a queue a member of a group, held by this process.
 func (s *store) join(ctx context.Context, group, queue string) error {
-	limit, cancel := context.WithTimeout(ctx, answerTime)
-	defer cancel()
 	q, err := s.queue(queue)
 	if err != nil {
 		return err
 	}
+	patience := s.patience(q)
+	limit, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	if err := s.prepare(limit, q, false); err != nil {
-		return s.late(ctx, err)
+		return s.late(ctx, patience, err)
 	}
 	h, begun, err := s.holder(membership{group, queue}, q)
 	if err != nil {
@@ -88,7 +89,7 @@ func (s *store) join(ctx context.Context, group, queue string) error {
 		h.end(false)
 	}
 	if err != nil {
-		return s.late(ctx, err)
+		return s.late(ctx, patience, err)
 	}
 	return nil
 }

@@ -250,21 +250,36 @@ func (s *store) vacate(ctx context.Context, q *queue, sequence uint64) {
 	_, _ = s.nc.RequestWithContext(limit, jetstream.DefaultAPIPrefix+"STREAM.MSG.DELETE."+q.stream, request)
 }
 
-// put publishes a message to a queue's stream and waits for the answer, at most [answerTime]. It publishes again only when
-// nobody was there to hear it.
+// electionTime is for a stream that may have to be made on several servers. They elect a leader first, and when the first
+// election fails, as on busy machines, the next one begins four to nine seconds later.
+const electionTime = 12 * time.Second
+
+// patience is how long a call waits for what a queue needs in the broker.
+func (s *store) patience(q *queue) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.opts.Replicas > 1 && !s.streams[q.shape] {
+		return electionTime
+	}
+	return answerTime
+}
+
+// put publishes a message to a queue's stream and waits for the answer, as long as [store.patience] says. It publishes again
+// only when nobody was there to hear it.
 func (s *store) put(ctx context.Context, msg *nats.Msg, name string) error {
 	q, err := s.queue(name)
 	if err != nil {
 		return err
 	}
-	limit, cancel := context.WithTimeout(ctx, answerTime)
+	patience := s.patience(q)
+	limit, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		if err := s.linked(limit); err != nil {
-			return s.late(ctx, err)
+			return s.late(ctx, patience, err)
 		}
 		if err := s.prepare(limit, q, false); err != nil {
-			return s.late(ctx, err)
+			return s.late(ctx, patience, err)
 		}
 		msg.Subject = q.subject
 		answer, err := s.nc.RequestMsgWithContext(limit, msg)
@@ -274,7 +289,7 @@ func (s *store) put(ctx context.Context, msg *nats.Msg, name string) error {
 		case errors.Is(err, nats.ErrNoResponders): // the stream is gone, or has no leader at the moment
 			s.lost(q)
 			if err := s.pause(limit, tryPause); err != nil {
-				return s.late(ctx, err)
+				return s.late(ctx, patience, err)
 			}
 		case errors.Is(err, nats.ErrMaxPayload):
 			return driver.ErrTooLarge
@@ -287,7 +302,7 @@ func (s *store) put(ctx context.Context, msg *nats.Msg, name string) error {
 }
 
 // late tells the end of the caller's ctx from that of our own patience: nothing has been stored either way.
-func (s *store) late(ctx context.Context, err error) error {
+func (s *store) late(ctx context.Context, patience time.Duration, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -298,9 +313,9 @@ func (s *store) late(ctx context.Context, err error) error {
 	case errors.As(err, &u) && absent(u.last) && !s.seen.Load():
 		return errNoJetStream
 	case errors.As(err, &u) && !errors.Is(u.last, context.DeadlineExceeded):
-		return fmt.Errorf("nothing was stored: JetStream could not serve within %v: %w", answerTime, u.last)
+		return fmt.Errorf("nothing was stored: JetStream could not serve within %v: %w", patience, u.last)
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("nothing was stored: no answer from JetStream within %v", answerTime)
+		return fmt.Errorf("nothing was stored: no answer from JetStream within %v", patience)
 	default:
 		return err
 	}
