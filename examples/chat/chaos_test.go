@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	testprocess "github.com/tideway-go/tideway/examples/internal/process"
 )
 
 var (
@@ -88,7 +90,7 @@ func (c *chaos) startCluster() {
 
 // startBroker starts a NATS server, and nodes that share it.
 func (c *chaos) startBroker() {
-	program, addr := buildServer(c.t), c.addresses(1)[0]
+	program, addr := testprocess.Go(c.t, "tool", "-n", "nats-server"), c.addresses(1)[0]
 	host, port, _ := net.SplitHostPort(addr) // as it was joined
 	var err error
 	c.broker, err = newProcess(c.t, "broker", regexp.MustCompile(`Listening for client connections on (\S+)`), func() *exec.Cmd {

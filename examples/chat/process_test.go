@@ -198,18 +198,3 @@ func (p *process) complaints() (lines []string) {
 	}
 	return lines
 }
-
-// buildServer builds the NATS server that go.mod names as a tool, and returns its path.
-func buildServer(t *testing.T) string {
-	t.Helper()
-	tool, err := exec.LookPath("go")
-	if err != nil {
-		missing(t, "the go command is not in the PATH, to build nats-server")
-	}
-	path := t.TempDir() + "/nats-server"
-	cmd := exec.Command(tool, "build", "-buildvcs=false", "-o", path, "github.com/nats-io/nats-server/v2")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %v\n%s", cmd, err, text)
-	}
-	return path
-}

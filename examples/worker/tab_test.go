@@ -4,12 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
-	"os/exec"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/tideway-go/tideway/examples/internal/browser"
 	"github.com/tideway-go/tideway/layers"
 	"github.com/tideway-go/tideway/layers/memlayer"
 )
@@ -54,124 +52,35 @@ func listen(t *testing.T, addr string, works bool) *running {
 	return s
 }
 
-// startBrowser starts Chromium with an empty profile of its own.
-func startBrowser(t *testing.T) context.Context {
-	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		missing(t, "chromium is not installed: apt-get install chromium")
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path),
-		chromedp.NoSandbox, // the test may run as root, in a container
-		chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-component-update", true),
-	)
-	alloc, cancelAlloc := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(cancelAlloc)
-	ctx, cancel := chromedp.NewContext(alloc)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("chromium does not start: %v", err)
-	}
-	t.Cleanup(func() { // lets Chromium remove its temporary files
-		closing, cancel := context.WithTimeout(ctx, 10*time.Second)
-		defer cancel()
-		if err := chromedp.Cancel(closing); err != nil {
-			t.Errorf("chromium does not end: %v", err)
-		}
-	})
-	return ctx
-}
-
-// missing skips a test for want of something that the machine lacks. Where everything must run, it fails instead.
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("TIDEWAY_REQUIRE") == "all" {
-		t.Fatal(what)
-	}
-	t.Skip(what)
-}
-
 // tab is a page in the browser.
-type tab struct {
-	t   *testing.T
-	ctx context.Context
-}
+type tab struct{ *browser.Tab }
 
 // openTab opens a page, and waits until it is connected if it is one of ours.
-func openTab(t *testing.T, browser context.Context, url string) *tab {
+func openTab(t *testing.T, b *browser.Browser, url string) *tab {
 	t.Helper()
-	ctx, cancel := chromedp.NewContext(browser)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil { // without a limit: its ctx is the tab's
-		t.Fatalf("open a tab: %v", err)
-	}
-	p := &tab{t, ctx}
-	p.do(chromedp.Navigate(url))
+	p := &tab{b.Open(t, url)}
 	if url != "about:blank" {
 		p.connected()
 	}
 	return p
 }
 
-// do runs steps in the tab. Half a minute is far more than any of them takes.
-func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
-	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, 30*time.Second)
-	defer cancel()
-	if err := chromedp.Do(ctx, steps...); err != nil {
-		p.t.Fatalf("in the page: %v", err)
-	}
-}
-
 func (p *tab) connected() {
-	p.t.Helper()
-	p.wait(`document.querySelector("#status").textContent === "connected"`)
+	p.Until(`document.querySelector("#status").textContent === "connected"`)
 }
 
 // choose chooses files as a person does in the dialogue.
 func (p *tab) choose(files ...string) {
-	p.t.Helper()
-	p.do(chromedp.SetUploadFiles(chromedp.ID("pictures"), files))
+	p.Do(chromedp.SetUploadFiles(chromedp.ID("pictures"), files))
 }
 
 // until waits for a condition on p, the element of the picture of that name.
 func (p *tab) until(name, condition string) {
-	p.t.Helper()
-	p.wait(ofPicture(name, condition))
+	p.Until(ofPicture(name, condition))
 }
 
 // ofPicture is an expression about p, the element of the picture of that name; null while there is none.
 func ofPicture(name, expression string) string {
 	const find = `[...document.querySelectorAll(".picture")].filter(p => p.querySelector(".name").textContent === %q).map(p => %s)[0]`
 	return fmt.Sprintf(find, name, expression)
-}
-
-// wait waits for a condition. chromedp.Poll would compile it inside the page, which the page's policy forbids.
-func (p *tab) wait(condition string) {
-	p.t.Helper()
-	const wait = `new Promise(done => { (function look() { (%s) ? done() : setTimeout(look, 20); })(); })`
-	p.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(wait, condition), chromedp.EvalAwaitPromise))
-}
-
-// fits demands that nothing has to be scrolled sideways.
-func (p *tab) fits(what string) {
-	p.t.Helper()
-	if over := eval[int](p, `document.documentElement.scrollWidth - innerWidth`); over > 0 {
-		p.t.Errorf("%s is %d pixels wider than the screen", what, over)
-	}
-}
-
-// eval returns the value of an expression.
-func eval[T any](p *tab, expression string) T {
-	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, 30*time.Second)
-	defer cancel()
-	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
-	if err != nil {
-		p.t.Fatalf("in the page: %s: %v", expression, err)
-	}
-	return v
 }
