@@ -70,7 +70,7 @@ func (b *bed) peer(layer string, config map[string]any) *peer {
 	must(b, err)
 	p.out = bufio.NewReader(out)
 	must(b, cmd.Start())
-	kill := time.AfterFunc(2*Patience, func() { _ = cmd.Process.Kill() })
+	kill := time.AfterFunc(4*Patience, func() { _ = cmd.Process.Kill() })
 	b.Cleanup(func() {
 		_ = p.in.Close()
 		_ = cmd.Wait() // what it thinks of its end is of no interest

@@ -102,12 +102,12 @@ func TestPubSubJSON(t *testing.T) {
 	layertest.Run(t, h)
 }
 
-// long skips a test that takes minutes, most of which the suite spends waiting for messages that were overtaken by their marker,
+// long skips a test that takes a minute, much of which the suite spends waiting for messages that were overtaken by their marker,
 // unless it is asked for.
 func long(t *testing.T) {
 	t.Helper()
 	if os.Getenv("TIDEWAY_LONG") == "" {
-		t.Skip("takes two minutes: run it with TIDEWAY_LONG=1")
+		t.Skip("takes a minute: run it with TIDEWAY_LONG=1")
 	}
 }
 

@@ -109,7 +109,7 @@ func (m *member) receive(what string) int {
 }
 
 // straggler is how long a message that was overtaken by its marker may be late, where there is no order.
-const straggler = 100 * time.Millisecond
+const straggler = 25 * time.Millisecond
 
 // upToMarker returns the numbers that arrive before the marker or, where there is no order, soon after it.
 func (m *member) upToMarker(ctx context.Context) ([]int, error) {
