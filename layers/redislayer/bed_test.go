@@ -30,6 +30,9 @@ type process struct {
 	logs  *observer.ObservedLogs
 }
 
+// Context is the test's: a layer has a method of that name too.
+func (p *process) Context() context.Context { return p.TB.Context() }
+
 // bed is a deployment of its own on the server.
 type bed struct {
 	testing.TB

@@ -42,8 +42,8 @@ func parseHosts(o *Options) ([]host, error) {
 		if err != nil {
 			return nil, fmt.Errorf("redislayer: Options.Hosts[%d]: %w", i, err)
 		}
-		if j := slices.IndexFunc(hosts, func(other host) bool { return other.name == h.name }); j >= 0 {
-			return nil, fmt.Errorf("redislayer: Options.Hosts[%d] and [%d] are both %s: name each server once", j, i, h.name)
+		if j := slices.IndexFunc(hosts, func(other host) bool { return other.same(&h) }); j >= 0 {
+			return nil, fmt.Errorf("redislayer: Options.Hosts[%d] and [%d] are both %s: name each Redis once", j, i, hosts[j].name)
 		}
 		secure = secure || h.option.TLSConfig != nil
 		hosts = append(hosts, h)
@@ -74,19 +74,77 @@ func parseHost(text string, config *tls.Config) (host, error) {
 	default:
 		return host{}, fmt.Errorf("%q is no URL of a Redis server: write redis://host:6379, rediss:// for TLS, or unix:///path", h.name)
 	}
-	for key := range u.Query() {
-		if key != "db" && key != "addr" && key != "master_set" {
-			return host{}, fmt.Errorf("%s has an unknown option %q: there are db, addr and master_set", h.name, key)
-		}
+	if err := checkQuery(u); err != nil {
+		return host{}, fmt.Errorf("%s: %w", h.name, err)
 	}
-	if u.Query().Has("addr") && u.Query().Get("master_set") == "" {
-		return host{}, fmt.Errorf("%s has several addresses, which only sentinels have: name their master_set", h.name)
+	if u.Query().Has("master_set") {
+		text = withSentinelPorts(u)
 	}
 	if h.option, err = rueidis.ParseURL(text); err != nil {
 		return host{}, fmt.Errorf("%s: %w", h.name, err)
 	}
+	h.option.Sentinel.Username = u.Query().Get("sentinel_user")
+	h.option.Sentinel.Password = u.Query().Get("sentinel_password")
 	h.settle(config)
 	return h, nil
+}
+
+// urlOptions are what may stand behind the "?" of a host's URL, and whether it may more than once.
+var urlOptions = map[string]bool{"db": false, "addr": true, "master_set": false, "sentinel_user": false, "sentinel_password": false}
+
+// checkQuery refuses what a URL may not say, or says twice.
+func checkQuery(u *url.URL) error {
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return fmt.Errorf("behind the \"?\": %w", err)
+	}
+	for key, values := range query {
+		switch many, known := urlOptions[key]; {
+		case !known:
+			return fmt.Errorf("unknown option %q: there are db, addr, master_set, sentinel_user and sentinel_password", key)
+		case len(values) > 1 && !many:
+			return fmt.Errorf("the option %s is there %d times", key, len(values))
+		case values[0] == "":
+			return fmt.Errorf("the option %s is empty", key)
+		case key != "db" && u.Scheme == "unix":
+			return fmt.Errorf("the option %s is not for sockets", key)
+		case key != "db" && !query.Has("master_set"):
+			return fmt.Errorf("the option %s is for sentinels: name their master_set", key)
+		}
+	}
+	switch {
+	case query.Has("db") && u.Scheme != "unix" && strings.Trim(u.Path, "/") != "":
+		return fmt.Errorf("it names the database twice, as %s and as db=%s", u.Path, query.Get("db"))
+	case query.Has("sentinel_user") && !query.Has("sentinel_password"):
+		return errors.New("there is a sentinel_user without a sentinel_password")
+	case u.Fragment != "":
+		return fmt.Errorf("what is behind the \"#\" has no meaning: in a password write %%23")
+	}
+	return nil
+}
+
+// withSentinelPorts is the URL with the port of sentinels where there is none.
+func withSentinelPorts(u *url.URL) string {
+	port := func(address string) string {
+		if p := (&url.URL{Host: address}).Port(); p != "" || address == "" {
+			return address
+		}
+		return strings.TrimSuffix(address, ":") + ":26379"
+	}
+	all := *u
+	all.Host = port(u.Host)
+	query := u.Query()
+	for i, address := range query["addr"] {
+		query["addr"][i] = port(address)
+	}
+	all.RawQuery = query.Encode()
+	return all.String()
+}
+
+// same says that two URLs are one Redis, which holds each key once.
+func (h *host) same(other *host) bool {
+	a, b := &h.option, &other.option
+	return slices.Equal(a.InitAddress, b.InitAddress) && a.SelectDB == b.SelectDB && a.Sentinel.MasterSet == b.Sentinel.MasterSet
 }
 
 // settle sets what a URL does not say.
@@ -114,10 +172,15 @@ func (h *host) settle(config *tls.Config) {
 	o.AlwaysPipelining = true // so that a ctx that ends does not end the connection
 }
 
-// redact is a URL without its password.
+// redact is a URL without its passwords.
 func redact(u *url.URL) string {
 	clean := *u
-	clean.User = nil
+	clean.User, clean.Fragment = nil, ""
+	if query := u.Query(); query.Has("sentinel_password") {
+		query.Del("sentinel_password")
+		query.Del("sentinel_user")
+		clean.RawQuery = query.Encode()
+	}
 	return clean.String()
 }
 

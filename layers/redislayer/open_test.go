@@ -26,8 +26,17 @@ func TestRefused(t *testing.T) {
 		{"another scheme", Options{Hosts: []string{"http://user:secret@h"}}, "write redis://host:6379"},
 		{"an unknown option of a URL", Options{Hosts: []string{"redis://h?dbs=1"}}, `unknown option "dbs"`},
 		{"addresses without a master", Options{Hosts: []string{"redis://h?addr=b:1"}}, "name their master_set"},
+		{"an option twice", Options{Hosts: []string{"redis://h?db=1&db=2"}}, "db is there 2 times"},
+		{"an empty option", Options{Hosts: []string{"redis://h?master_set="}}, "master_set is empty"},
+		{"a query that is none", Options{Hosts: []string{"redis://h?db=%zz"}}, "behind the"},
+		{"two databases", Options{Hosts: []string{"redis://h/1?db=2"}}, "database twice"},
+		{"sentinels by a socket", Options{Hosts: []string{"unix:///s?master_set=m"}}, "not for sockets"},
+		{"a sentinel's user without a password", Options{Hosts: []string{"redis://h?master_set=m&sentinel_user=u"}}, "without a sentinel_password"},
+		{"a sentinel's password without a master", Options{Hosts: []string{"redis://h?sentinel_password=secret"}}, "name their master_set"},
+		{"a password with #", Options{Hosts: []string{"redis://:a@h#secret"}}, "write %23"},
 		{"no number", Options{Hosts: []string{"redis://h/one"}}, "invalid database number"},
-		{"a host twice", Options{Hosts: []string{"redis://h", "redis://a@h"}}, "are both redis://h"},
+		{"a host twice", Options{Hosts: []string{"redis://h", "redis://a@h:6379/0"}}, "are both redis://h"},
+		{"a socket twice", Options{Hosts: []string{"unix:///s", "unix:///s?db=0"}}, "are both unix:///s"},
 		{"TLS for nobody", Options{Hosts: []string{"redis://h"}, TLS: &tls.Config{}}, "write rediss://"},
 		{"an empty key", Options{Keys: []string{"a", ""}}, "Options.Keys[1] is empty"},
 		{"a short expiry of groups", Options{GroupExpiry: time.Millisecond}, "whole seconds"},
@@ -94,6 +103,8 @@ func TestDefaults(t *testing.T) {
 		"rediss://h":              {"h:6379", "", "h"},
 		"unix:///run/r.sock?db=3": {"/run/r.sock", "", ""},
 		"redis://s1:26379?addr=s2:26379&master_set=mymaster": {"s1:26379", "mymaster", ""},
+		"redis://s1?master_set=mymaster":                     {"s1:26379", "mymaster", ""},
+		"redis://[::1]?addr=s2&master_set=mymaster":          {"[::1]:26379", "mymaster", ""},
 	} {
 		h, err := parseHost(text, nil)
 		if err != nil {
