@@ -9,10 +9,15 @@ import (
 
 // Nearly every message of a chat is one frame that a single Read brings: final, masked, not compressed. Such a frame is taken
 // here out of the buffer that gorilla reads from, between two of gorilla's messages. Whatever else comes is gorilla's: control
-// frames, fragments, compressed messages, those that the buffer does not hold yet, and every violation.
+// frames, fragments, compressed messages, those that the buffer does not hold yet, and every violation. Where compression was
+// negotiated everything is: gorilla ends a compressed message with its deflate stream, so what is next in the buffer may be the
+// rest of a frame, which the client may have made to look like another.
 
 // takeWhole takes the next frame, whose beginning is in the buffer, if it is a whole message. Then an error is that of its text.
 func (c *conn) takeWhole() (f asgi.Frame, ok bool, err error) {
+	if c.deflate {
+		return f, false, nil
+	}
 	buffered, _ := c.in.Peek(c.in.Buffered())
 	w, ok := wholeMessage(buffered)
 	if limit := c.srv.opts.MaxMessage; !ok || limit > 0 && len(w.masked) > limit {
