@@ -2,42 +2,25 @@ package main
 
 import (
 	"fmt"
-	"io/fs"
 	"net/http"
 	"net/http/httptest"
-	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/tideway-go/tideway/examples/internal/webpage"
 )
 
 func TestPages(t *testing.T) {
 	site := pages()
-	for _, c := range []struct {
-		path   string
-		status int
-		typ    string
-		has    string
-	}{
+	webpage.Check(t, site, policy, webpage.Wants{
 		{"/", 200, "text/html; charset=utf-8", `id="pictures"`},
-		{"/static/album.css", 200, "text/css; charset=utf-8", "color-scheme"},
+		{"/static/album.css", 200, "text/css; charset=utf-8", "--tide"},
 		{"/static/album.js", 200, "text/javascript; charset=utf-8", "WebSocket"},
 		{"/static/backoff.js", 200, "text/javascript; charset=utf-8", "export"},
 		{"/static/icon.svg", 200, "image/svg+xml", "<svg"},
 		{"/static/main.go", 404, "text/plain; charset=utf-8", ""},
 		{"/elsewhere", 404, "text/plain; charset=utf-8", ""},
-	} {
-		w := httptest.NewRecorder()
-		site.ServeHTTP(w, httptest.NewRequest("GET", c.path, nil))
-		if w.Code != c.status || w.Header().Get("Content-Type") != c.typ || !strings.Contains(w.Body.String(), c.has) {
-			t.Errorf("GET %s: %d %s, want %d %s and a body with %q; it is\n%s",
-				c.path, w.Code, w.Header().Get("Content-Type"), c.status, c.typ, c.has, w.Body)
-		}
-		for name, want := range map[string]string{"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"} {
-			if got := w.Header().Get(name); got != want {
-				t.Errorf("GET %s: %s is %q, want %q", c.path, name, got, want)
-			}
-		}
-	}
+	})
 	w := httptest.NewRecorder()
 	site.ServeHTTP(w, httptest.NewRequest("POST", "/", nil))
 	if w.Code != http.StatusMethodNotAllowed {
@@ -61,24 +44,4 @@ func TestThePageKnowsTheBounds(t *testing.T) {
 	}
 }
 
-// TestThePageNeedsNoOtherHost looks for addresses, and for ways to make markup of text, in the files of the page.
-func TestThePageNeedsNoOtherHost(t *testing.T) {
-	forbidden := regexp.MustCompile(`https?://|//[a-z]+\.|innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|style="|\bon[a-z]+="`)
-	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		text, err := fs.ReadFile(files, name)
-		if err != nil {
-			return err
-		}
-		page := strings.ReplaceAll(string(text), `xmlns="http://www.w3.org/2000/svg"`, "") // a name, not an address
-		if found := forbidden.FindString(page); found != "" {
-			t.Errorf("%s has %q", name, found)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
+func TestThePageNeedsNoOtherHost(t *testing.T) { webpage.CheckFiles(t, files) }
