@@ -22,7 +22,7 @@ const readBuffer = 288
 
 // accept completes the handshake with 101. Its steps are functions of their own, because net/http's goroutine, on which it
 // runs, would need a larger stack for all of them at once.
-func (c *conn) accept(w http.ResponseWriter, r *http.Request, e asgi.WebSocketAccept) (bool, error) {
+func (c *conn) accept(w http.ResponseWriter, r *http.Request, hs *handshake, e asgi.WebSocketAccept) (bool, error) {
 	if err := checkAccept(r, e); err != nil {
 		return false, err
 	}
@@ -32,9 +32,11 @@ func (c *conn) accept(w http.ResponseWriter, r *http.Request, e asgi.WebSocketAc
 	if err := c.upgrade(w, r, acceptHeader(e)); err != nil {
 		c.net.Close()
 		c.lose(asgi.DisconnectError{Code: codeAbnormal, Reason: err.Error(), By: asgi.ByNetwork}, false)
+		hs.result = resultAbandoned
 		return true, asgi.ErrClosed
 	}
 	c.begin()
+	hs.result = resultAccepted
 	return true, nil
 }
 
@@ -130,6 +132,9 @@ func (c *conn) begin() {
 	c.ws.SetReadLimit(limit)
 	c.ws.SetPingHandler(c.answerPing)
 	c.ws.SetCloseHandler(c.answerClose)
+	c.srv.mu.Lock()
+	c.srv.open++
+	c.srv.mu.Unlock()
 	c.mu.Lock()
 	c.open = true
 	if c.srv.opts.PingInterval > 0 {

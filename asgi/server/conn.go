@@ -31,6 +31,7 @@ type conn struct {
 	path   string // for the log
 
 	older, newer *conn // in the server's list; under its mu
+	traffic      traffic
 
 	// Set once by the handshake, before open is.
 	net net.Conn
@@ -204,6 +205,7 @@ func (c *conn) pushCloseLocked(frame []byte) {
 // protocolEnd fails the connection because of what the peer sent.
 func (c *conn) protocolEnd(code int, reason string) {
 	if c.close(asgi.DisconnectError{Code: code, Reason: reason, By: asgi.ByServer}) == nil {
+		c.srv.counts.protocolErrors.Add(1)
 		c.srv.log.Warn("websocket: peer broke the protocol", zap.String("path", c.path), zap.Int("code", code), zap.String("reason", reason))
 	}
 }
@@ -249,6 +251,9 @@ func (c *conn) farewell(err error) {
 	over := c.end.Load() != nil
 	c.mu.Unlock()
 	code, reason, failure := result(err, over)
+	if _, chosen := chosenEnd(failure); failure != nil && !chosen {
+		c.srv.counts.failures.Add(1)
+	}
 	c.logFailure(failure)
 	if !over {
 		c.close(asgi.DisconnectError{Code: code, Reason: reason, By: asgi.ByApp})

@@ -74,6 +74,7 @@ func (c *conn) writeUnlock(w *writer) {
 			break
 		}
 		c.out.written(n)
+		c.traffic.bytesOut.Add(uint64(n))
 		if err != nil {
 			c.writing = false
 			c.mu.Unlock()
@@ -116,7 +117,8 @@ func (c *conn) writeBlocking(rest []byte) {
 		piece := rest[:min(len(rest), writePiece)]
 		c.mu.Unlock()
 		c.net.SetWriteDeadline(time.Now().Add(c.srv.opts.WriteTimeout))
-		_, err := c.net.Write(piece)
+		n, err := c.net.Write(piece)
+		c.traffic.bytesOut.Add(uint64(n))
 		if err != nil {
 			c.writeFailed(err)
 			c.mu.Lock()
@@ -207,6 +209,7 @@ func (c *conn) writeFailed(err error) {
 	d := asgi.DisconnectError{Code: codeAbnormal, Reason: "write: " + err.Error(), By: asgi.ByNetwork}
 	late := errors.Is(err, os.ErrDeadlineExceeded)
 	if late {
+		c.srv.counts.slowReaders.Add(1)
 		d.Reason, d.By = "the peer does not read: a write took longer than "+c.srv.opts.WriteTimeout.String(), asgi.ByServer
 		c.srv.log.Warn("websocket: cut", zap.String("path", c.path), zap.String("reason", d.Reason))
 	} else if errors.Is(err, net.ErrClosed) {

@@ -22,7 +22,8 @@ type handshake struct {
 	offers chan offer
 	over   chan struct{} // closed when the answer is complete
 	late   <-chan time.Time
-	done   bool // accepted, or a refusal is being written
+	done   bool            // accepted, or a refusal is being written
+	result handshakeResult // failed, unless it is said otherwise
 }
 
 // offer is one event on its way to ServeHTTP, or what the application has returned, if that comes first.
@@ -33,7 +34,7 @@ type offer struct {
 }
 
 func newHandshake() *handshake {
-	return &handshake{offers: make(chan offer), over: make(chan struct{})}
+	return &handshake{offers: make(chan offer), over: make(chan struct{}), result: resultFailed}
 }
 
 // answer hands an event to ServeHTTP, and reports whether that took it: another event may have ended the handshake.
@@ -100,12 +101,15 @@ func (c *conn) negotiate(w http.ResponseWriter, r *http.Request) {
 	for !hs.done {
 		o, err := c.nextOffer(r.Context(), hs)
 		if err != nil {
-			c.refuse(w, r, err)
+			c.refuse(w, r, hs, err)
 			return
 		}
 		c.decide(w, r, hs, o)
 	}
 }
+
+// count counts how the handshake was answered.
+func (hs *handshake) count(s *Server) { s.counts.handshakes[hs.result].Add(1) }
 
 // nextOffer waits for the application's next event. An error is the end of the handshake.
 func (c *conn) nextOffer(ctx context.Context, hs *handshake) (offer, error) {
@@ -117,11 +121,13 @@ func (c *conn) nextOffer(ctx context.Context, hs *handshake) (offer, error) {
 		}
 		return o, nil
 	case <-hs.late:
+		hs.result = resultTimedOut
 		end.Reason, end.By = "the application did not answer the handshake in time", asgi.ByServer
 		c.srv.log.Warn("websocket: handshake failed", zap.String("path", c.path), zap.String("reason", end.Reason), zap.Duration("limit", c.srv.opts.HandshakeTimeout))
 	case <-c.srv.closing:
-		end = shutdownEnd
+		hs.result, end = resultDraining, shutdownEnd
 	case <-ctx.Done():
+		hs.result = resultAbandoned
 		end.Reason, end.By = "the client gave up during the handshake", asgi.ByNetwork
 	}
 	c.finish(end)
@@ -150,16 +156,18 @@ func (c *conn) decide(w http.ResponseWriter, r *http.Request, hs *handshake, o o
 	var err error
 	switch e := o.event.(type) {
 	case asgi.WebSocketAccept:
-		hs.done, err = c.accept(w, r, e)
+		hs.done, err = c.accept(w, r, hs, e)
 		if hs.done {
+			hs.count(c.srv)
 			c.decided(hs) // before the application hears of it and sends more
 		}
 	case asgi.WebSocketClose:
 		c.finish(asgi.DisconnectError{Code: codeAbnormal, Reason: e.Reason, By: asgi.ByApp})
 		hs.done = true
-		c.refuse(w, r, asgi.Deny{})
+		c.refuse(w, r, hs, asgi.Deny{})
 	case asgi.WebSocketHTTPResponseStart:
-		hs.done = true
+		hs.done, hs.result = true, refusal(e.Status)
+		hs.count(c.srv)
 		c.relay(w, r, hs, o)
 		return
 	case asgi.WebSocketFlush:
@@ -174,7 +182,7 @@ func (c *conn) decide(w http.ResponseWriter, r *http.Request, hs *handshake, o o
 
 // refuse answers with what err asks for: a Deny's response, 403 for a close before the accept, 503 for an end of our own,
 // else 500 and a line.
-func (c *conn) refuse(w http.ResponseWriter, r *http.Request, err error) {
+func (c *conn) refuse(w http.ResponseWriter, r *http.Request, hs *handshake, err error) {
 	var end asgi.DisconnectError
 	var deny asgi.Deny
 	if chosen, ok := chosenEnd(err); ok && !errors.As(err, &deny) {
@@ -185,13 +193,30 @@ func (c *conn) refuse(w http.ResponseWriter, r *http.Request, err error) {
 			err = asgi.Deny{}
 		}
 	}
-	if errors.As(err, &end) && !errors.As(err, &deny) {
-		err = asgi.Deny{Status: http.StatusServiceUnavailable, Body: []byte("Service Unavailable\n")}
-	}
-	if errors.As(err, &deny) {
+	switch {
+	case errors.As(err, &deny):
+		hs.result = refusal(deny.StatusCode())
 		c.srv.log.Info("websocket: refused", zap.String("path", c.path), zap.Error(err))
+	case errors.As(err, &end) && hs.result == resultAbandoned:
+		c.srv.log.Info("websocket: client left during the handshake", zap.String("path", c.path))
+		err = unavailable
+	case errors.As(err, &end):
+		c.srv.log.Info("websocket: refused", zap.String("path", c.path), zap.Error(unavailable))
+		err = unavailable
 	}
+	hs.count(c.srv)
 	c.respond(w, r, func(context.Context, *asgi.Scope, asgi.Receive, asgi.Send) error { return err })
+}
+
+// unavailable is the answer to a handshake that this server ends.
+var unavailable = asgi.Deny{Status: http.StatusServiceUnavailable, Body: []byte("Service Unavailable\n")}
+
+// refusal is what the application's answer counts as.
+func refusal(status int) handshakeResult {
+	if status >= 500 {
+		return resultUnavailable
+	}
+	return resultDenied
 }
 
 // respond writes a refusal by the rules of any other HTTP response.
@@ -276,13 +301,16 @@ func validKey(values []string) bool {
 // reject answers a request that checkRequest refused.
 func (s *Server) reject(w http.ResponseWriter, r *http.Request, status int, problem string) {
 	fields := []zap.Field{zap.String("path", r.URL.Path), zap.String("client", r.RemoteAddr), zap.Int("status", status), zap.String("problem", problem)}
+	result := resultMalformed
 	switch status {
 	case http.StatusForbidden:
+		result = resultOrigin
 		fields = append(fields, zap.Strings("origin", r.Header["Origin"]), zap.String("host", r.Host),
 			zap.String("hint", "to let this page in, add its origin to server.Options.Origins"))
 	case http.StatusMethodNotAllowed:
 		w.Header().Set("Allow", http.MethodGet)
 	}
+	s.counts.handshakes[result].Add(1)
 	s.log.Warn("websocket: handshake refused", fields...)
 	w.Header().Set("Sec-WebSocket-Version", "13")
 	http.Error(w, problem, status)

@@ -45,6 +45,7 @@ func (c *conn) ping() {
 	switch {
 	case listening && heard == 0 && c.pinged && (c.lastCall || timeout <= interval):
 		c.mu.Unlock()
+		c.srv.counts.pingsUnanswered.Add(1)
 		end := asgi.DisconnectError{Code: codeAbnormal, Reason: "the peer did not answer a ping", By: asgi.ByServer}
 		c.srv.log.Warn("websocket: cut", zap.String("path", c.path), zap.String("reason", end.Reason), zap.Duration("limit", timeout))
 		c.lose(end, true)
@@ -54,6 +55,7 @@ func (c *conn) ping() {
 		c.setTimerLocked(timeout - interval)
 	case listening && (heard == 0 || heard == 1 && c.pinged): // silence but for a pong
 		c.pinged, c.lastCall = true, false
+		c.srv.counts.pings.Add(1)
 		c.out.push(&c.srv.entries, entry{body: pingFrame})
 		c.scheduleLocked()
 		if timeout < interval {
@@ -88,6 +90,7 @@ func (c *conn) logOverdue() {
 	c.named = true
 	c.mu.Unlock()
 	if !named {
+		c.srv.counts.overdue.Add(1)
 		c.srv.log.Error("websocket: application ignores the end of its connection", zap.String("path", c.path), zap.Error(c.end.Load()),
 			zap.Duration("limit", c.srv.opts.AppCloseTimeout))
 	}

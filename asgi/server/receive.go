@@ -104,6 +104,7 @@ func (c *conn) arrived(err error, reads uint32) (ev asgi.Event, last bool) {
 	if c.end.Load() != nil {
 		return nil, false
 	}
+	c.traffic.messagesIn.Add(1)
 	return asgi.WebSocketReceive{Frame: frame, Waited: c.inbox == nil && c.reads.Load() != reads}, false
 }
 
@@ -290,6 +291,7 @@ func (t *transport) Read(p []byte) (int, error) {
 		n, err = c.net.Read(p)
 		c.reads.Add(1)
 	}
+	c.traffic.bytesIn.Add(uint64(n))
 	if k, violation := c.watch.observe(p[:n]); violation != nil {
 		return k, violation
 	}

@@ -104,6 +104,7 @@ func (c *conn) sendFrame(ctx context.Context, e asgi.WebSocketSend) error {
 			return asgi.ErrClosed
 		case c.out.bytes == 0 || c.out.bytes+frame.size() <= c.srv.opts.QueueSize:
 			c.out.push(&c.srv.entries, frame)
+			c.traffic.messagesOut.Add(1)
 			if !e.More {
 				c.scheduleLocked()
 			}
@@ -124,6 +125,7 @@ func (c *conn) unlockAndMakeRoom(ctx context.Context) error {
 	case ctx.Err() != nil:
 		c.scheduleLocked()
 		c.mu.Unlock()
+		c.srv.counts.queueFull.Add(1)
 		return asgi.ErrFull
 	case !c.writing:
 		c.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -36,12 +37,16 @@ type Server struct {
 	watch     asgi.Watch
 	helpers   sync.WaitGroup // goroutines that connections start
 
-	closing chan struct{} // closed when the shutdown begins
-	ending  ending
-	running sync.WaitGroup // HTTP sides of Run and Serve; no Add after closing
+	counts   counters
+	draining atomic.Bool
+	closing  chan struct{} // closed when the shutdown begins
+	ending   ending
+	running  sync.WaitGroup // HTTP sides of Run and Serve; no Add after closing
 
 	mu      sync.Mutex
 	newest  *conn         // of all connections, which are a list
+	open    int           // those that are accepted
+	gone    Stats         // what those counted that have left
 	idle    chan struct{} // closed when the last connection has gone; made on demand
 	down    bool          // closing is closed
 	startup *startup      // of the first Run or Serve
@@ -79,7 +84,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serveRequest is ServeHTTP. What keep makes of the request's context stays in memory with a socket.
 func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request, keep func(context.Context) context.Context) {
 	if !websocket.IsWebSocketUpgrade(r) { // anything else is plain HTTP and the application's business
-		s.http.ServeHTTP(w, r)
+		s.serveHTTP(w, r)
 		return
 	}
 	if status, problem := s.checkRequest(r); status != 0 {
@@ -89,11 +94,20 @@ func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request, keep func(
 	values := keep(r.Context())
 	c := s.join(values, r.URL.Path)
 	if c == nil {
+		s.counts.handshakes[resultDraining].Add(1)
 		http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
 		return
 	}
 	go c.runner(s.websocketScope(r, values))() // join has counted it; Shutdown waits
 	c.negotiate(w, r)
+}
+
+// serveHTTP serves what is no WebSocket.
+func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	s.counts.httpRequests.Add(1)
+	s.counts.httpOpen.Add(1)
+	defer s.counts.httpOpen.Add(-1)
+	s.http.ServeHTTP(w, r)
 }
 
 // direct is the handler where this server itself runs net/http, with nothing between. There the values of a request's context
@@ -110,6 +124,9 @@ func (s *Server) direct(hs *http.Server) http.Handler {
 		}
 	})
 }
+
+// Draining reports whether the shutdown has begun: a probe that asks whether this process is ready says no from now on.
+func (s *Server) Draining() bool { return s.draining.Load() }
 
 // join makes a connection, or nil during a shutdown.
 func (s *Server) join(values context.Context, path string) *conn {
@@ -132,8 +149,15 @@ func (s *Server) join(values context.Context, path string) *conn {
 
 // leave forgets a connection whose goroutine ends.
 func (s *Server) leave(c *conn) {
+	c.mu.Lock()
+	accepted := c.open
+	c.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	c.traffic.addTo(&s.gone)
+	if accepted {
+		s.open--
+	}
 	if c.older != nil {
 		c.older.newer = c.newer
 	}
@@ -196,10 +220,14 @@ func (s *Server) httpError(scope *asgi.Scope, err error) {
 	if end, ok := err.(asgi.DisconnectError); ok {
 		message := "http: cut"
 		if end.By == asgi.ByClient {
+			s.counts.httpBadRequests.Add(1)
 			message = "http: bad request"
+		} else {
+			s.counts.httpSlowReaders.Add(1)
 		}
 		s.log.Warn(message, zap.String("path", scope.Path()), zap.String("client", scope.Client()), zap.String("reason", end.Reason))
 		return
 	}
+	s.counts.httpFailures.Add(1)
 	s.log.Error("http: application failed", failure(scope.Path(), err)...)
 }

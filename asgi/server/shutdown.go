@@ -61,6 +61,7 @@ func (s *Server) end() error {
 	first := !s.down
 	if first {
 		s.down = true
+		s.draining.Store(true)
 		close(s.closing)
 	}
 	s.mu.Unlock()
