@@ -271,6 +271,9 @@ func eventName(event asgi.Event) string {
 // checkRequest refuses a malformed handshake (RFC 6455 section 4.2.1) before the application sees it. It returns 0 or a
 // status and what is wrong.
 func (s *Server) checkRequest(r *http.Request) (status int, problem string) {
+	if problem = requestProblem(r); problem != "" {
+		return http.StatusBadRequest, problem
+	}
 	switch {
 	case r.ProtoMajor != 1 || r.ProtoMinor < 1:
 		return http.StatusBadRequest, "a WebSocket handshake needs HTTP/1.1"

@@ -105,6 +105,12 @@ func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request, keep func(
 // serveHTTP serves what is no WebSocket.
 func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	s.counts.httpRequests.Add(1)
+	if problem := requestProblem(r); problem != "" {
+		s.counts.httpBadRequests.Add(1)
+		s.log.Warn("http: bad request", zap.String("path", r.URL.Path), zap.String("client", r.RemoteAddr), zap.String("reason", problem))
+		http.Error(w, problem, http.StatusBadRequest)
+		return
+	}
 	s.counts.httpOpen.Add(1)
 	defer s.counts.httpOpen.Add(-1)
 	s.http.ServeHTTP(w, r)

@@ -29,7 +29,7 @@ type Stats struct {
 	HTTPOpen        int    // requests that are being answered
 	HTTPRequests    uint64 // those that have begun
 	HTTPFailures    uint64 // applications that failed: 500, or a cut connection
-	HTTPBadRequests uint64 // requests whose body nobody can read
+	HTTPBadRequests uint64 // requests that nobody can read: no path, a control character in a header, a broken body
 	HTTPSlowReaders uint64 // clients cut because they did not take a response
 }
 
