@@ -20,11 +20,11 @@ func decodeFields(data []byte) (map[string]any, error) {
 	return fields, err
 }
 
-// checkPayload reads a message from the wire and returns its type.
-func checkPayload(data []byte) (typ string, err error) {
-	typ, err = payload.Check(data)
+// checkPayload reads a message from the wire and returns its type, and whether it carries a trace context.
+func checkPayload(data []byte) (typ string, traced bool, err error) {
+	typ, traced, err = payload.CheckTraced(data)
 	if err == nil && reserved(typ) {
 		err = fmt.Errorf("type %s is reserved: only the layer of this process makes it", quote(typ))
 	}
-	return typ, err
+	return typ, traced, err
 }

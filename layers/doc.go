@@ -68,6 +68,11 @@
 // stay bytes, and numbers keep their kind: a float64 of 1 comes back as a float64. Names match exactly. Invalid UTF-8
 // in a string becomes U+FFFD: send bytes as []byte.
 //
+// # Traces
+//
+// With Options.Propagator a message carries the trace of its sender to the handlers in every process, under one reserved key
+// of the map, "__trace__", which no payload may have. It is off by default, and no receiver sees the key in a payload.
+//
 // # Nothing is logged
 //
 // Layers return errors and count. What is dropped where nobody can be told shows in [Layer.Stats] and goes to

@@ -3,6 +3,8 @@ package layers
 import (
 	"context"
 	"fmt"
+
+	"github.com/tideway-go/tideway/layers/driver"
 )
 
 // GroupAdd makes a channel, of any process or a queue, a member of a group. A GroupSend that happens after it returned
@@ -45,7 +47,8 @@ func (l *Layer) GroupSend(ctx context.Context, group string, m Message) error {
 	if err := l.sendable(checkGroup(group), m); err != nil {
 		return &opError{op, group, err}
 	}
-	if err := g.GroupSend(ctx, group, l.arrive(m)); err != nil {
+	err = l.pass(ctx, m, func(m *driver.Message) error { return g.GroupSend(ctx, group, m) })
+	if err != nil {
 		return l.failed(op, group, err)
 	}
 	l.count.groupSent.Add(1)

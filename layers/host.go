@@ -12,7 +12,7 @@ type host Layer
 // Message reads what came from outside this process. Its sender may have another size limit, or none.
 func (h *host) Message(channel string, data []byte, sent time.Time) (*driver.Message, bool) {
 	l := (*Layer)(h)
-	typ, err := l.checkArrived(data)
+	typ, traced, err := l.checkArrived(data)
 	if err != nil {
 		l.Dropped(Drop{Channel: channel, Type: typ, Reason: DropInvalid, Err: err})
 		return nil, false
@@ -20,12 +20,16 @@ func (h *host) Message(channel string, data []byte, sent time.Time) (*driver.Mes
 	if sent.IsZero() {
 		sent = time.Now()
 	}
-	return driver.NewMessage(typ, data).Arrive(sent, l.opts.Expiry), true
+	m := driver.NewMessage(typ, data)
+	if traced {
+		m = cutTrace(typ, data)
+	}
+	return m.Arrive(sent, l.opts.Expiry), true
 }
 
-func (l *Layer) checkArrived(data []byte) (typ string, err error) {
+func (l *Layer) checkArrived(data []byte) (typ string, traced bool, err error) {
 	if len(data) > l.opts.MaxMessageSize {
-		return "", &tooLargeError{len(data), l.opts.MaxMessageSize}
+		return "", false, &tooLargeError{len(data), l.opts.MaxMessageSize}
 	}
 	return checkPayload(data)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/tideway-go/tideway/layers/driver"
 )
@@ -67,7 +66,8 @@ func (l *Layer) Send(ctx context.Context, channel string, m Message) error {
 	if err := l.sendable(l.checkAddress(channel), m); err != nil {
 		return &opError{"send to", channel, err}
 	}
-	if err := l.driver.Send(ctx, channel, l.arrive(m)); err != nil {
+	err := l.pass(ctx, m, func(m *driver.Message) error { return l.driver.Send(ctx, channel, m) })
+	if err != nil {
 		err = l.failed("send to", channel, err)
 		if errors.Is(err, ErrChannelFull) {
 			l.count.refused.Add(1)
@@ -102,9 +102,6 @@ func (l *Layer) sendable(name error, m Message) error {
 	}
 	return nil
 }
-
-// arrive stamps a message: it is sent now, and arrives now where it stays in this process.
-func (l *Layer) arrive(m Message) *driver.Message { return m.m.Arrive(time.Now(), l.opts.Expiry) }
 
 // Close ends the layer: its channels and memberships end, what is buffered is sent within ctx, waiting Receives and
 // all later calls return [ErrClosed]. Closing twice is no error.

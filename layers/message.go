@@ -44,7 +44,7 @@ func (m Message) Size() int {
 	if m.m == nil {
 		return 0
 	}
-	return len(m.m.Data())
+	return len(m.m.Bare())
 }
 
 // Expired says whether the message has waited unread for Options.Expiry at now, counted from its arrival in this
@@ -61,7 +61,7 @@ func (m Message) Fields() (map[string]any, error) {
 	if err := m.problem(); err != nil {
 		return nil, &opError{op: "fields of message", cause: err}
 	}
-	fields, err := decodeFields(m.m.Data())
+	fields, err := decodeFields(m.m.Bare())
 	if err != nil {
 		return nil, &opError{op: "fields of message", name: m.Type(), cause: err}
 	}

@@ -64,7 +64,7 @@ func (t Type[T]) Decode(m Message) (T, error) {
 
 func (t Type[T]) decode(m Message) (T, error) {
 	var v T
-	if err := decodePayload(m.m.Data(), &v); err != nil {
+	if err := decodePayload(m.m.Bare(), &v); err != nil {
 		var zero T
 		return zero, &opError{op: "decode message", name: m.Type(), cause: err}
 	}

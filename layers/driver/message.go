@@ -20,6 +20,7 @@ type Message struct {
 type content struct {
 	typ  string
 	data []byte
+	with *traced              // nil where no trace context travels in data
 	mu   sync.Mutex           // held to add to memos
 	memo atomic.Pointer[memo] // a list: few keys, read by every receiver without a lock
 }
@@ -35,11 +36,49 @@ func NewMessage(typ string, data []byte) *Message {
 	return &w.m
 }
 
+// traced is what data is made of where it carries a trace context.
+type traced struct {
+	bare  []byte // data without it
+	trace string
+}
+
+// NewTracedMessage is for the layer, too: data is bare and a trace context, which travels under a reserved key of the map.
+func NewTracedMessage(typ string, data, bare []byte, trace string) *Message {
+	m := NewMessage(typ, data)
+	m.content.with = &traced{bare, trace}
+	return m
+}
+
+// Copy returns a message of its own with the same bytes, which has arrived at the same moment: as another process would get
+// it. Nothing that was derived from m is shared.
+func (m *Message) Copy() *Message {
+	copied := NewMessage(m.content.typ, m.content.data)
+	copied.content.with = m.content.with
+	copied.arrived, copied.expiry, copied.local = m.arrived, m.expiry, m.local
+	return copied
+}
+
 // Type is the message's type, "chat.message".
 func (m *Message) Type() string { return m.content.typ }
 
 // Data is the encoded message: a msgpack map, "type" first, without channels_redis's reserved field. Read-only.
 func (m *Message) Data() []byte { return m.content.data }
+
+// Bare is Data without the trace context: what the layer decodes.
+func (m *Message) Bare() []byte {
+	if m.content.with != nil {
+		return m.content.with.bare
+	}
+	return m.content.data
+}
+
+// Trace is the trace context that travels in Data, as text; empty where there is none.
+func (m *Message) Trace() string {
+	if m.content.with != nil {
+		return m.content.with.trace
+	}
+	return ""
+}
 
 // Arrived is the moment from which the expiry counts: the arrival in this process, or the sender's stamp where the
 // format has one.

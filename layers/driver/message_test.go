@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/tideway-go/tideway/layers/driver"
 )
 
 func TestMessage(t *testing.T) {
@@ -20,6 +22,32 @@ func TestMessage(t *testing.T) {
 	}
 	if a.Type() != "chat.message" || string(a.Data()) != "chat.message" || !a.Arrived().Equal(now) || a.Local() || !a.MakeLocal().Local() {
 		t.Fatal("content")
+	}
+}
+
+// TestTracedMessage: what travels carries the trace, what is decoded does not, and a copy shares nothing that was derived.
+func TestTracedMessage(t *testing.T) {
+	type key struct{}
+	now := time.Now()
+	m := driver.NewTracedMessage("x", []byte("with a trace"), []byte("bare"), "trace").Arrive(now, time.Second)
+	plain := message("plain")
+	if string(plain.Bare()) != "plain" || plain.Trace() != "" || plain.Copy().Trace() != "" {
+		t.Errorf("a message without a trace has %q and %q", plain.Bare(), plain.Trace())
+	}
+	c := m.Copy()
+	for _, m := range []*driver.Message{m, c} {
+		if m.Type() != "x" || string(m.Data()) != "with a trace" || string(m.Bare()) != "bare" || m.Trace() != "trace" {
+			t.Errorf("%s: %q, %q, %q", m.Type(), m.Data(), m.Bare(), m.Trace())
+		}
+	}
+	if !c.Arrived().Equal(now) || !c.Expired(now.Add(time.Second)) || c.Local() || !m.MakeLocal().Copy().Local() {
+		t.Error("a copy arrives when the message does")
+	}
+	for _, m := range []*driver.Message{m, c} {
+		made := false
+		if _, err := m.Once(key{}, func() (any, error) { made = true; return nil, nil }); err != nil || !made {
+			t.Errorf("a copy shares what is derived: %v, %v", made, err)
+		}
 	}
 }
 

@@ -84,7 +84,7 @@ func (h *held) Bury(_ context.Context, dead, reason string) error {
 		s, now := &h.node.bus.jobs, time.Now()
 		letters := s.get(dead, limits)
 		defer s.dispatch(letters, now)
-		err := letters.put(&job{typ: h.job.typ, data: h.job.data, stored: now, reason: reason}, now, s, h.node)
+		err := letters.put(&job{m: h.job.m, stored: now, reason: reason}, now, s, h.node)
 		if err == nil {
 			q.remove(h.job)
 		}

@@ -43,8 +43,7 @@ type jobQueue struct {
 // job is one message of a durable queue, in it until it is done.
 type job struct {
 	queue   *jobQueue // nil: done, buried, or dropped
-	typ     string
-	data    []byte
+	m       *driver.Message
 	stored  time.Time
 	number  uint64
 	reason  string
@@ -67,7 +66,7 @@ func (s *jobQueues) put(n *node, name string, m *driver.Message, limits driver.D
 		defer s.mu.Unlock()
 		now := time.Now()
 		q := s.get(name, limits)
-		err := q.put(&job{typ: m.Type(), data: m.Data(), stored: now}, now, s, n)
+		err := q.put(&job{m: m, stored: now}, now, s, n)
 		s.dispatch(q, now)
 		return err
 	}()
@@ -231,13 +230,13 @@ func (q *jobQueue) put(j *job, now time.Time, s *jobQueues, n *node) error {
 	s.stored++
 	j.queue, j.number, j.at = q, s.stored, -1
 	q.fresh = append(q.fresh, j)
-	q.bytes += len(j.data)
+	q.bytes += len(j.m.Data())
 	return nil
 }
 
 func (q *jobQueue) full(j *job) bool {
 	n := len(q.fresh) + len(q.delayed)
-	return n >= q.limits.Capacity || n > 0 && q.bytes+len(j.data) > jobBytes
+	return n >= q.limits.Capacity || n > 0 && q.bytes+len(j.m.Data()) > jobBytes
 }
 
 // next gives the next job to a worker in n, or returns nil. What comes again is due before what has not come yet.
@@ -262,7 +261,7 @@ func (q *jobQueue) next(now time.Time, n *node, s *jobQueues) *held {
 		j.attempt++
 		j.holder = &held{node: n, job: j, attempt: j.attempt, lease: q.limits.Lease,
 			// A message of its own: only bytes pass from the sender's process to this one.
-			m: driver.NewMessage(j.typ, j.data).Arrive(j.stored, q.limits.MaxAge)}
+			m: j.m.Copy().Arrive(j.stored, q.limits.MaxAge)}
 		q.delay(j, now.Add(q.limits.Lease))
 		return j.holder
 	}
@@ -290,7 +289,7 @@ func (q *jobQueue) delay(j *job, due time.Time) {
 func (q *jobQueue) remove(j *job) {
 	heap.Remove(&q.delayed, j.at)
 	j.queue, j.holder = nil, nil
-	q.bytes -= len(j.data)
+	q.bytes -= len(j.m.Data())
 }
 
 // drop ends a job that is too old: the first of the fresh ones, or one that is delayed.
@@ -298,11 +297,11 @@ func (q *jobQueue) drop(j *job, s *jobQueues, n *node) {
 	if j.at < 0 {
 		q.shift()
 		j.queue = nil
-		q.bytes -= len(j.data)
+		q.bytes -= len(j.m.Data())
 	} else {
 		q.remove(j)
 	}
-	s.dropped = append(s.dropped, tooOld{n, q.name, driver.NewMessage(j.typ, j.data)})
+	s.dropped = append(s.dropped, tooOld{n, q.name, j.m})
 }
 
 // expire drops what is too old, but for what somebody works at.

@@ -166,7 +166,7 @@ func (n *node) Receive(ctx context.Context, name string) (*driver.Message, error
 		return nil, err
 	}
 	// A message of its own: only bytes pass from the sender's process to this one.
-	return driver.NewMessage(m.Type(), m.Data()).Arrive(m.Arrived(), n.limits.Expiry), nil
+	return m.Copy().Arrive(m.Arrived(), n.limits.Expiry), nil
 }
 
 // dueHeap orders queues by the moment at which their oldest message expires (container/heap).

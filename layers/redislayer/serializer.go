@@ -161,7 +161,7 @@ func toMessage(fields map[string]any) (data []byte, names []string, err error) {
 	rest := maps.Clone(fields)
 	delete(rest, payload.TypeKey)
 	delete(rest, payload.ReservedKey)
-	data, err = payload.Marshal(typ, &rest)
+	data, err = payload.MarshalWire(typ, &rest)
 	return data, names, err
 }
 

@@ -4,43 +4,51 @@ import "errors"
 
 // Check reads a whole message from the wire and returns its type. What it passes can be decoded.
 func Check(data []byte) (typ string, err error) {
+	typ, _, err = CheckTraced(data)
+	return typ, err
+}
+
+// CheckTraced is [Check], and tells whether there is something for [CutTrace] to cut.
+func CheckTraced(data []byte) (typ string, traced bool, err error) {
 	r := reader{data: data}
 	head, err := r.root()
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	for range head.n {
 		key, err := r.key()
 		if err != nil {
-			return typ, err
+			return typ, traced, err
 		}
 		v, err := r.next()
 		if err != nil {
-			return typ, err
+			return typ, traced, err
 		}
 		switch string(key) {
 		case TypeKey:
 			if v.kind != kindText || len(v.raw) == 0 {
-				return typ, errors.New(`the "type" is not text, or is empty`)
+				return typ, traced, errors.New(`the "type" is not text, or is empty`)
 			}
 			if typ != "" {
-				return typ, errors.New(`there are two "type" keys`)
+				return typ, traced, errors.New(`there are two "type" keys`)
 			}
 			typ = string(v.raw)
+		case TraceKey:
+			traced = true
 		case ReservedKey:
-			return typ, errors.New(`there is a key "` + ReservedKey + `", which is reserved`)
+			return typ, traced, errors.New(`there is a key "` + ReservedKey + `", which is reserved`)
 		}
 		if err := r.skip(v); err != nil {
-			return typ, err
+			return typ, traced, err
 		}
 	}
 	switch {
 	case len(r.data) > 0:
-		return typ, errors.New("there are bytes behind the message")
+		return typ, traced, errors.New("there are bytes behind the message")
 	case typ == "":
-		return "", errors.New(`there is no "type"`)
+		return "", traced, errors.New(`there is no "type"`)
 	default:
-		return typ, nil
+		return typ, traced, nil
 	}
 }
 

@@ -21,6 +21,7 @@ package payload
 const (
 	TypeKey     = "type"
 	ReservedKey = "__asgi_channel__" // channels_redis's: the local channels a message is for
+	TraceKey    = "__trace__"        // ours: the trace context of the sender
 )
 
 // MaxDepth is how deep maps and lists may be nested, the message itself included. Python's msgpack stops at 511.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -30,11 +31,23 @@ const wantMap = "is not a map: a payload is a struct, or a map with text keys"
 type encoder struct {
 	b     []byte
 	depth int
+	keys  []string // that the payload must not have
 }
+
+// The keys that no payload has, and those that a message on the wire may not have besides its type.
+var (
+	ownKeys  = []string{TypeKey, ReservedKey, TraceKey}
+	wireKeys = []string{TypeKey, ReservedKey}
+)
 
 // Marshal encodes a message: the type, then the payload that ptr points to. It returns a [*ShapeError] when the
 // pointed-to type can never be a payload.
-func Marshal(typ string, ptr any) ([]byte, error) {
+func Marshal(typ string, ptr any) ([]byte, error) { return marshal(typ, ptr, ownKeys) }
+
+// MarshalWire is [Marshal] for what came from the wire in another encoding: it may carry a trace context.
+func MarshalWire(typ string, ptr any) ([]byte, error) { return marshal(typ, ptr, wireKeys) }
+
+func marshal(typ string, ptr any, keys []string) ([]byte, error) {
 	v := reflect.ValueOf(ptr).Elem()
 	for {
 		if s := shapeOf(v.Type()); s.marshalJSON {
@@ -55,7 +68,7 @@ func Marshal(typ string, ptr any) ([]byte, error) {
 		}
 		v = v.Elem()
 	}
-	e := &encoder{b: make([]byte, 0, 128), depth: 1}
+	e := &encoder{b: make([]byte, 0, 128), depth: 1, keys: keys}
 	switch v.Kind() {
 	case reflect.Struct:
 		return e.rootStruct(typ, v)
@@ -89,7 +102,7 @@ func jsonFields(v reflect.Value) (map[string]any, error) {
 
 func (e *encoder) rootStruct(typ string, v reflect.Value) ([]byte, error) {
 	s := shapeOf(v.Type())
-	for _, key := range [...]string{TypeKey, ReservedKey} {
+	for _, key := range e.keys {
 		if _, ok := s.byName[key]; ok {
 			return nil, &ShapeError{v.Type(), reservedText(key)}
 		}
@@ -109,7 +122,7 @@ func (e *encoder) rootMap(typ string, v reflect.Value) ([]byte, error) {
 		return nil, err
 	}
 	for _, p := range pairs {
-		if p.key == TypeKey || p.key == ReservedKey {
+		if slices.Contains(e.keys, p.key) {
 			return nil, &ShapeError{v.Type(), reservedText(p.key)}
 		}
 	}

@@ -31,7 +31,7 @@ func FuzzCheck(f *testing.F) {
 			t.Fatalf("Check passed %x as %q, Fields: %v, %v", data, typ, fields, ferr)
 		}
 		delete(fields, "type")
-		again, err := payload.Marshal(typ, &fields)
+		again, err := payload.MarshalWire(typ, &fields)
 		if err != nil {
 			t.Fatalf("%x: cannot be encoded again: %v", data, err)
 		}
