@@ -151,3 +151,21 @@ func TestForwardAllocatesNothing(t *testing.T) {
 		t.Errorf("a broadcast allocates %v times for 10 members and %v times for 1010: %v for each more", few, many, (many-few)/1000)
 	}
 }
+
+// BenchmarkObserved is BenchmarkDispatch/Text with an observer that does nothing; without one nothing is paid.
+func BenchmarkObserved(b *testing.B) {
+	app := socket{Text: func(_ *none, ctx context.Context, c *consumers.Conn, text string) error { return nil }}.App()
+	scope := consumers.WithObserver(asgi.NewScope(asgi.Fields{Type: asgi.WebSocket}), blind{})
+	b.ReportAllocs()
+	if err := app.Serve(b.Context(), scope, script(b.N, "hello"), nowhere); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// blind is an observer that does nothing.
+type blind struct{}
+
+func (blind) Opened(string, *consumers.Conn)                              {}
+func (blind) Closed(string, *consumers.Conn)                              {}
+func (blind) Begin(ctx context.Context, _ consumers.Call) context.Context { return ctx }
+func (blind) End(_ context.Context, _ consumers.Call, _ consumers.Result) {}

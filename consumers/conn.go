@@ -59,8 +59,9 @@ type Conn struct {
 	why      *asgi.DisconnectError // how it ended
 	patience *time.Timer
 
-	exchange *exchange // of an HTTP request
-	working  int32     // calls of Go that have not returned
+	exchange    *exchange    // of an HTTP request
+	observation *observation // nil where nobody observes
+	working     int32        // calls of Go that have not returned
 
 	turnHeld  atomic.Bool // for senders: what they send will be flushed when the turn ends
 	unflushed atomic.Bool
@@ -71,7 +72,8 @@ type Conn struct {
 
 // newConn makes the actor of one connection. Its turn is taken: nothing runs before the first client event.
 func newConn(ctx context.Context, t *table, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) *Conn {
-	c := &Conn{table: t, scope: scope, receive: receive, send: send, life: life{base: ctx}, busy: true, opening: true}
+	c := &Conn{table: t, scope: scope, receive: receive, send: send, life: life{base: ctx}, busy: true, opening: true,
+		observation: observationOf(scope)}
 	c.layer = layerOf(scope, t.alias)
 	if scope.Type() == asgi.HTTP {
 		c.exchange = new(exchange)
@@ -79,8 +81,14 @@ func newConn(ctx context.Context, t *table, scope *asgi.Scope, receive asgi.Rece
 	return c
 }
 
-// context is the ctx of the handlers.
-func (c *Conn) context() context.Context { return &c.life }
+// context is the ctx of the handler that runs, and of handlers in general. Nobody else uses it: an observer may have its
+// own for each of them.
+func (c *Conn) context() context.Context {
+	if c.observation != nil {
+		return c.observation.context(&c.life)
+	}
+	return &c.life
+}
 
 // Scope says what the connection is.
 func (c *Conn) Scope() *asgi.Scope { return c.scope }
@@ -352,7 +360,7 @@ func (c *Conn) Go(work func(ctx context.Context) error) {
 func (c *Conn) work(work func(ctx context.Context) error) {
 	err := errGoexit
 	defer func() { c.worked(err) }()
-	err = guard(func() error { return work(workContext{c.context()}) })
+	err = guard(func() error { return work(workContext{&c.life}) })
 }
 
 // worked notes that a call of Go has returned err.
@@ -361,7 +369,7 @@ func (c *Conn) worked(err error) {
 	c.working--
 	idle := c.running == "" && c.table.protocol == asgi.HTTP && len(c.exchange.body) == 0
 	c.mu.Unlock()
-	if err == nil && idle && c.context().Err() == nil {
+	if err == nil && idle && c.life.Err() == nil {
 		err = c.answered()
 	}
 	if err = c.failing(err); err != nil {

@@ -78,6 +78,11 @@
 // C10. Every goroutine that a connection started has ended when Serve returns. A handler that ignores its ctx cannot be
 // cut: 10 s after the end one line names it, and the server's Shutdown returns an error with the count.
 //
+// # Metrics and traces
+//
+// An [Observer] that middleware puts into the scope follows the handlers: package asgi/server/metrics counts and times them,
+// asgi/server/tracing makes spans of them.
+//
 // # What a handler should not do
 //
 // It should not wait for a message to its own connection: that message waits for the handler. Work that takes long goes

@@ -21,8 +21,7 @@ func (c *Conn) quiet(err error) bool {
 	case errors.Is(err, asgi.ErrClosed) && (c.gone.Load() || c.over()):
 		return true
 	}
-	ctx := c.context()
-	return ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)))
+	return c.life.Err() != nil && (errors.Is(err, c.life.Err()) || errors.Is(err, context.Cause(&c.life)))
 }
 
 // failing is the error that ends the connection because a handler returned err, or nil. Of another connection's ErrClosed

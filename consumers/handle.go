@@ -54,7 +54,11 @@ func (c *Conn) guarded(err *error, returned *bool) {
 func (c *Conn) callEvent(ev asgi.Event) (err error) {
 	returned := false
 	defer c.guarded(&err, &returned)
-	err = c.table.event(c, ev)
+	if c.observation != nil {
+		err = c.observedEvent(ev)
+	} else {
+		err = c.table.event(c, ev)
+	}
 	returned = true
 	return err
 }
@@ -89,9 +93,13 @@ func (c *Conn) message(m layers.Message) error {
 			c.drop(m, layers.DropInvalid, err)
 			return nil
 		}
-		return c.emit(c.context(), ev)
+		return c.emit(&c.life, ev)
 	}
-	return c.table.messages[m.Type()](c.context(), c, m)
+	h := c.table.messages[m.Type()]
+	if c.observation != nil {
+		return c.observedMessage(h, m)
+	}
+	return h(&c.life, c, m)
 }
 
 // offer sends a ready frame if there is room for it now, and reports false if it has to wait. It runs on the sender's

@@ -47,11 +47,17 @@ func (c *Conn) open() error {
 		return err
 	}
 	c.greeted = c.table.protocol == asgi.HTTP // no accept to wait for
+	if c.observation != nil {
+		c.observation.Opened(c.table.name, c)
+	}
 	if c.layer == nil {
 		return nil
 	}
-	channel, err := c.layer.Listen(c.context(), (*inbox)(c))
+	channel, err := c.layer.Listen(&c.life, (*inbox)(c))
 	if err != nil {
+		if c.observation != nil {
+			c.observation.Closed(c.table.name, c)
+		}
 		return c.errorf("open a channel", err)
 	}
 	c.mu.Lock()
@@ -65,7 +71,7 @@ func (c *Conn) open() error {
 //
 // Middleware may stand between consumer and server, so a panic of receive ends this connection alone.
 func (c *Conn) next() (ev asgi.Event, why *asgi.DisconnectError) {
-	ctx := c.context()
+	ctx := context.Context(&c.life)
 	if c.table.protocol == asgi.WebSocket {
 		// The server's own ctx lets it read on this goroutine; what ends the connection sends a close, and the
 		// server answers that with the last event.
@@ -237,6 +243,9 @@ func (c *Conn) over() bool {
 // finish ends the connection's actor: it takes the turn for good, runs the Disconnect hook, leaves the groups, and
 // waits for everything that the connection started.
 func (c *Conn) finish() (err error) {
+	if c.observation != nil {
+		defer c.observation.Closed(c.table.name, c)
+	}
 	c.mu.Lock()
 	for c.busy || c.mail.events() > 0 && !c.failed {
 		c.await()
@@ -255,10 +264,18 @@ func (c *Conn) finish() (err error) {
 	if !greeted || c.table.end == nil {
 		return nil
 	}
-	if err = guard(func() error { return c.table.end(ctx, c, why) }); c.quiet(err) {
+	if err = guard(func() error { return c.disconnect(ctx, why) }); c.quiet(err) {
 		return nil
 	}
 	return fmt.Errorf("consumers: %s: disconnect: %w", c.table.name, err)
+}
+
+// disconnect runs the Disconnect hook.
+func (c *Conn) disconnect(ctx context.Context, why asgi.DisconnectError) error {
+	if c.observation == nil {
+		return c.table.end(ctx, c, why)
+	}
+	return c.observed(ctx, KindDisconnect, "", func(ctx context.Context) error { return c.table.end(ctx, c, why) })
 }
 
 // leaveLayer leaves the groups, and waits for what the connection started.

@@ -145,7 +145,11 @@ func (s *SyncConn) async() *Conn { return (*Conn)(s) }
 
 // do runs one operation. It outlasts the connection's ctx, because blocking handlers do, too.
 func (s *SyncConn) do(op func(ctx context.Context, c *Conn) error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.life.base), syncTime)
+	base := s.life.base
+	if s.observation != nil {
+		base = s.observation.context(base) // of the handler, perhaps, with its span
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(base), syncTime)
 	defer cancel()
 	return op(ctx, s.async())
 }
