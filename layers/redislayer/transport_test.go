@@ -9,12 +9,12 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"fmt"
 	"math/big"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,17 +23,28 @@ import (
 	"github.com/tideway-go/tideway/layers"
 )
 
-// startRedis starts a redis-server of the test's own on a free port.
+// ownRedis is a redis-server of the test's own.
+type ownRedis struct {
+	port string
+	kill func() // at once, without a word; the end of the test does it otherwise
+}
+
+// startRedis starts a redis-server on a free port and returns the port.
 func startRedis(t *testing.T, args func(port string) []string) (port string) {
+	t.Helper()
+	return startOwnRedis(t, args).port
+}
+
+func startOwnRedis(t *testing.T, args func(port string) []string) *ownRedis {
 	t.Helper()
 	for try := 1; ; try++ {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		must(t, err)
-		_, port, err = net.SplitHostPort(l.Addr().String())
+		_, port, err := net.SplitHostPort(l.Addr().String())
 		must(t, err)
 		must(t, l.Close()) // and somebody else may take it before the server does
-		if startRedisAt(t, port, args(port)) {
-			return port
+		if r, ok := startRedisAt(t, port, args(port)); ok {
+			return r
 		}
 		if try == 5 {
 			t.Fatalf("redis-server does not listen: %v", args(port))
@@ -42,7 +53,7 @@ func startRedis(t *testing.T, args func(port string) []string) (port string) {
 }
 
 // startRedisAt starts a redis-server that listens on a port, and says whether it does.
-func startRedisAt(t *testing.T, port string, args []string) bool {
+func startRedisAt(t *testing.T, port string, args []string) (*ownRedis, bool) {
 	t.Helper()
 	path := Require(t, "redis-server", "apt-get install redis-server")
 	cmd := exec.Command("sh", append([]string{"-c", `"$@" & read _; kill -9 $!; wait $!`, "sh", path}, args...)...)
@@ -50,11 +61,12 @@ func startRedisAt(t *testing.T, port string, args []string) bool {
 	in, err := cmd.StdinPipe()
 	must(t, err)
 	must(t, cmd.Start())
-	t.Cleanup(func() {
+	kill := sync.OnceFunc(func() {
 		_ = in.Close()
 		_ = cmd.Wait() // it was killed
 	})
-	return listens(port)
+	t.Cleanup(kill)
+	return &ownRedis{port, kill}, listens(port)
 }
 
 func listens(port string) bool {
@@ -138,17 +150,6 @@ func certificate(t *testing.T) (certFile, keyFile string, pool *x509.CertPool) {
 	return certFile, keyFile, pool
 }
 
-func TestSentinel(t *testing.T) {
-	master := startRedis(t, plain)
-	sentinel := startRedis(t, func(port string) []string {
-		file := filepath.Join(t.TempDir(), "sentinel.conf")
-		text := fmt.Sprintf("port %s\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 %s 1\n", port, master)
-		must(t, os.WriteFile(file, []byte(text), 0o600))
-		return []string{file, "--sentinel"}
-	})
-	works(t, Options{Hosts: []string{"redis://127.0.0.1:" + sentinel + "?master_set=mymaster"}})
-}
-
 // The layer comes back after its Redis has, which has forgotten everything, its scripts too.
 func TestRestart(t *testing.T) {
 	for name, open := range opens {
@@ -167,7 +168,7 @@ func TestRestart(t *testing.T) {
 			_ = client.Do(t.Context(), client.B().Arbitrary("SHUTDOWN", "NOSAVE").Build()).Error() // it answers by ending
 			client.Close()
 			eventually(t, func() bool { _, out := p.Outage(); return out }, "L15: the outage is noticed")
-			if !startRedisAt(t, port, plain(port)) {
+			if _, ok := startRedisAt(t, port, plain(port)); !ok {
 				t.Fatal("redis-server does not start again")
 			}
 			eventually(t, func() bool { _, out := p.Outage(); return !out }, "L15: the end of the outage is noticed")
