@@ -121,8 +121,7 @@ func (p *pubsub) run(ctx context.Context) error {
 	return nil
 }
 
-// channelName makes the name of a channel. The prefix is in it, as in Python's, so that a rule of the broker that allows only
-// the prefix allows it.
+// channelName makes the name of a channel. The prefix is in it, as in Python's.
 func (p *pubsub) channelName() string { return p.keys.prefix + p.names.Next() }
 
 // process is the part of a channel's name that all channels of one process share, up to the "!".
