@@ -1,0 +1,52 @@
+package server_test
+
+import (
+	"os"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// aftermath notes what the process has before an attack. What it returns demands, when the attackers are gone, that there are no more
+// goroutines and no more descriptors than before, and that a fresh client is served.
+func aftermath(t *testing.T, s *site) (unharmed func()) {
+	t.Helper()
+	visit := func() {
+		t.Helper()
+		p := s.open()
+		defer p.Close()
+		p.send(fin|text, "unharmed")
+		if err := p.expect(fin|text, "unharmed"); err != nil {
+			t.Error("a fresh client: ", err)
+		}
+		p.send(fin|closing, "")
+		p.end()
+	}
+	visit()
+	goroutines, descriptors := runtime.NumGoroutine(), openDescriptors()
+	return func() {
+		t.Helper()
+		visit()
+		if !eventually(func() bool { return runtime.NumGoroutine() <= goroutines && openDescriptors() <= descriptors }) {
+			all := make([]byte, 1<<20)
+			t.Errorf("%d goroutines, %d descriptors; before the attack %d and %d\n%s", runtime.NumGoroutine(), openDescriptors(),
+				goroutines, descriptors, all[:runtime.Stack(all, true)])
+		}
+	}
+}
+
+// eventually asks again and again, for as long as only a test that is stuck takes.
+func eventually(ok func() bool) bool {
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); <-time.After(time.Millisecond) {
+		if ok() {
+			return true
+		}
+	}
+	return ok()
+}
+
+// openDescriptors counts the files and sockets of this process; 0 where the system does not tell.
+func openDescriptors() int {
+	entries, _ := os.ReadDir("/proc/self/fd")
+	return len(entries)
+}
