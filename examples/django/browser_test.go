@@ -1,9 +1,7 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,50 +10,78 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/gorilla/websocket"
+	"github.com/tideway-go/tideway/examples/internal/browser"
+	"github.com/tideway-go/tideway/examples/internal/process"
 )
 
 // TestBrowser has all that runs: Redis, Django under Daphne, the Go server, and Chromium with two tabs. What is said in one
-// tab, to whichever server, must be heard in the other one over both sockets.
+// tab, to whichever server, must be heard in the other one over both sockets, also after either server was away.
 func TestBrowser(t *testing.T) {
-	chromium := program(t, "chromium", "chromium")
+	process.Program(t, "chromium", "chromium") // before much else is started
 	redis := startRedis(t)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	socket := "ws://" + ln.Addr().String() + "/ws/news/"
-	site := startDjango(t, redis, socket)
-	startGo(t, ln, redis, site)
+	socket := listen(t, "127.0.0.1:0")
+	address := socket.Addr().String()
+	daphne := startDjango(t, redis, "ws://"+address+"/ws/news/", "0")
+	site := "http://" + daphne.Found
+	stopGo := startGo(t, socket, redis, site)
 
-	browser := startBrowser(t, chromium)
-	ann, bob := openTab(t, browser, site), openTab(t, browser, site)
-	for i, c := range []struct{ by, input, button string }{
-		{"Django", "#id_text", "#post"},
-		{"Go", "#go-text", "#go button"},
-		{"Daphne", "#django-text", "#django button"},
-		{"Django", "#id_text", "#post"}, // its tab has kept its sockets
-	} {
-		t.Run(fmt.Sprintf("%d to %s", i, c.by), func(t *testing.T) {
-			text := fmt.Sprintf("<b>%d</b> – grün & 🌊", i)
-			ann.say(c.input, c.button, text)
-			for _, tab := range []*tab{ann, bob} {
-				for _, section := range []string{"#go", "#django"} {
-					tab.hears(section, c.by, text, i+1)
-				}
+	b := browser.Start(t)
+	ann, bob := openTab(t, b, site), openTab(t, b, site)
+	said := 0
+	say := func(by, input, button string) {
+		t.Helper()
+		text := fmt.Sprintf("<b>%d</b> – grün & 🌊", said)
+		said++
+		ann.say(input, button, text)
+		for _, tab := range []*tab{ann, bob} {
+			for _, section := range []string{"#go", "#django"} {
+				tab.hears(section, by, text, said)
 			}
-		})
-	}
-	ann.do(chromedp.EmulateViewport(375, 667, chromedp.EmulateMobile))
-	ann.until(`document.documentElement.scrollWidth <= innerWidth`)
-
-	t.Run("forms that are wrong", func(t *testing.T) { badForms(t, site) })
-	t.Run("a page of another origin", func(t *testing.T) {
-		_, answer, err := websocket.DefaultDialer.Dial(socket, http.Header{"Origin": {"http://evil.example"}})
-		if err == nil || answer == nil || answer.StatusCode != http.StatusForbidden {
-			t.Errorf("its handshake was answered with %v, %v; want 403", answer, err)
 		}
-	})
+	}
+	toDjango := func() { t.Helper(); say("Django", "#id_text", "#post") }
+	toGo := func() { t.Helper(); say("Go", "#go-text", "#go button") }
+	toDaphne := func() { t.Helper(); say("Daphne", "#django-text", "#django button") }
+	toDjango()
+	toGo()
+	toDaphne()
+	toDjango() // the tab has kept its sockets when the form was sent
+	ann.Phone()
+	ann.Fits("the page")
+	badForms(t, site)
+	strangers(t, "ws://"+address+"/ws/news/")
+
+	stopGo()
+	ann.is("#go", "reconnecting")
+	ann.is("#django", "connected")
+	ann.say("#django-text", "#django button", "to Daphne alone")
+	ann.hears("#django", "Daphne", "to Daphne alone", said+1)
+	startGo(t, listen(t, address), redis, site)
+	ann.both("connected")
+	bob.both("connected")
+	ann.forget()
+	bob.forget()
+	said = 0
+	toGo()
+	toDaphne()
+
+	daphne.Kill()
+	ann.is("#django", "reconnecting")
+	ann.is("#go", "connected")
+	startDjango(t, redis, "ws://"+address+"/ws/news/", strings.TrimPrefix(daphne.Found, "127.0.0.1:"))
+	ann.both("connected")
+	bob.both("connected")
+	toDaphne()
+	toGo()
+}
+
+// strangers lets a page of another origin try to connect.
+func strangers(t *testing.T, socket string) {
+	t.Helper()
+	_, answer, err := websocket.DefaultDialer.Dial(socket, http.Header{"Origin": {"http://evil.example"}})
+	if err == nil || answer == nil || answer.StatusCode != http.StatusForbidden {
+		t.Errorf("the handshake of a page of another origin was answered with %v, %v; want 403", answer, err)
+	}
 }
 
 // badForms posts what Django must refuse.
@@ -91,80 +117,40 @@ func badForms(t *testing.T, site string) {
 	}
 }
 
-// startBrowser starts Chromium with an empty profile of its own.
-func startBrowser(t *testing.T, path string) context.Context {
-	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path),
-		chromedp.NoSandbox, // the test may run as root, in a container
-		chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-component-update", true),
-	)
-	alloc, cancelAlloc := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(cancelAlloc)
-	ctx, cancel := chromedp.NewContext(alloc)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil { // without a limit: its ctx is the browser's
-		t.Fatalf("chromium does not start: %v", err)
-	}
-	t.Cleanup(func() { // lets Chromium remove its temporary files
-		closing, cancel := context.WithTimeout(ctx, 10*time.Second)
-		defer cancel()
-		if err := chromedp.Cancel(closing); err != nil {
-			t.Errorf("chromium does not end: %v", err)
-		}
-	})
-	return ctx
-}
+// tab is the site in the browser.
+type tab struct{ *browser.Tab }
 
-// tab is a page in the browser.
-type tab struct {
-	t   *testing.T
-	ctx context.Context
-}
-
-// openTab opens the site in a tab and waits for its two sockets.
-func openTab(t *testing.T, browser context.Context, site string) *tab {
+// openTab opens the site and waits for its two sockets.
+func openTab(t *testing.T, b *browser.Browser, site string) *tab {
 	t.Helper()
-	ctx, cancel := chromedp.NewContext(browser)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("open a tab: %v", err)
-	}
-	p := &tab{t, ctx}
-	p.do(chromedp.Navigate(site + "/"))
-	p.until(`[...document.querySelectorAll(".status")].filter(s => s.textContent === "connected").length === 2`)
+	p := &tab{b.Open(t, site+"/")}
+	p.both("connected")
 	return p
 }
 
-// do runs steps in the tab. Half a minute is far more than any of them takes.
-func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
-	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, 30*time.Second)
-	defer cancel()
-	if err := chromedp.Do(ctx, steps...); err != nil {
-		p.t.Fatalf("in the page: %v", err)
-	}
+// is waits until the socket of a section is in a state.
+func (p *tab) is(section, state string) {
+	p.Until(fmt.Sprintf(`document.querySelector(%q).textContent === %q`, section+" .status", state))
+}
+
+func (p *tab) both(state string) {
+	p.is("#go", state)
+	p.is("#django", state)
 }
 
 // say fills an input and clicks a button.
 func (p *tab) say(input, button, text string) {
-	p.t.Helper()
-	p.do(chromedp.SetValue(chromedp.CSS(input), text), chromedp.Click(chromedp.CSS(button)))
-	p.until(fmt.Sprintf(`document.querySelector(%q).value === ""`, input))
+	p.Do(chromedp.SetValue(chromedp.CSS(input), text), chromedp.Click(chromedp.CSS(button)))
+	p.Until(fmt.Sprintf(`document.querySelector(%q).value === ""`, input))
 }
 
 // hears waits until a section shows so many items, of which the newest is this one.
 func (p *tab) hears(section, by, text string, items int) {
-	p.t.Helper()
-	p.until(fmt.Sprintf(`((list) => list.childElementCount === %d && list.querySelector("b").textContent === %q &&
+	p.Until(fmt.Sprintf(`((list) => list.childElementCount === %d && list.querySelector("b").textContent === %q &&
 		list.querySelector("span").textContent === %q)(document.querySelector(%q))`, items, by, text, section+" ol"))
 }
 
-// until waits for a condition.
-func (p *tab) until(condition string) {
-	p.t.Helper()
-	const wait = `new Promise(done => { (function look() { (%s) ? done() : setTimeout(look, 20); })(); })`
-	p.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(wait, condition), chromedp.EvalAwaitPromise))
+// forget empties the lists.
+func (p *tab) forget() {
+	p.Until(`document.querySelectorAll("ol").forEach(list => list.replaceChildren()) === undefined`)
 }
