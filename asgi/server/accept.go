@@ -64,6 +64,7 @@ func (c *conn) takeOver(w http.ResponseWriter) error {
 		buffered.Read(early) // buffered bytes come at once
 		c.early = bytes.NewReader(early)
 	}
+	nc = below(nc)
 	c.net, c.raw = nc, rawConn(nc)
 	return nil
 }
@@ -143,7 +144,7 @@ func (c *conn) begin() {
 	c.mu.Unlock()
 	select {
 	case <-c.srv.closing: // while the 101 was written, when the shutdown found nothing to close yet
-		c.close(shutdownEnd)
+		c.close(c.srv.goodbye)
 	default:
 	}
 }

@@ -17,6 +17,7 @@ const (
 	codeInvalidData = 1007
 	codeTooBig      = 1009
 	codeInternal    = 1011
+	codeRestart     = 1012
 )
 
 // maxReason is what a control frame of 125 bytes leaves for the reason (RFC 6455 section 5.5).

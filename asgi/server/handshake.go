@@ -125,7 +125,7 @@ func (c *conn) nextOffer(ctx context.Context, hs *handshake) (offer, error) {
 		end.Reason, end.By = "the application did not answer the handshake in time", asgi.ByServer
 		c.srv.log.Warn("websocket: handshake failed", zap.String("path", c.path), zap.String("reason", end.Reason), zap.Duration("limit", c.srv.opts.HandshakeTimeout))
 	case <-c.srv.closing:
-		hs.result, end = resultDraining, shutdownEnd
+		hs.result, end = resultDraining, c.srv.goodbye
 	case <-ctx.Done():
 		hs.result = resultAbandoned
 		end.Reason, end.By = "the client gave up during the handshake", asgi.ByNetwork

@@ -1,7 +1,10 @@
 package server
 
 import (
+	"cmp"
+	"crypto/tls"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -12,12 +15,39 @@ import (
 // Where a comment says so, a negative value switches a limit off; think of the peer that was waiting for that. A duration
 // below a millisecond panics in [New]: it is a number without its unit.
 //
-// Two limits are fixed. A peer has 5 s to answer a close frame, then its socket is cut. In Run and Serve an HTTP connection
-// that a client keeps open without a request is closed after 2 minutes.
+// One limit is fixed: a peer has 5 s to answer a close frame, then its socket is cut.
 type Options struct {
-	// Addr is where [Server.Run] listens. Default "127.0.0.1:8000", which other machines cannot reach; ":8000" means
-	// every interface.
+	// Addr is where [Server.Run] listens, in any of the forms of [Listener.Addr], such as ":8000", which means every
+	// interface, "unix:/run/app.sock" or "systemd". Default "127.0.0.1:8000", which other machines cannot reach.
 	Addr string
+
+	// ProxyProtocol is [Listener.ProxyProtocol] for Addr, and for [Server.Serve].
+	ProxyProtocol bool
+
+	// Listeners are the places where [Server.Run] listens if they are several, or need settings of their own. They take the
+	// place of Addr and ProxyProtocol, which must be left out then.
+	Listeners []Listener
+
+	// CertFile and KeyFile name the certificate, with those that lead to its root, and its private key, in PEM. With them Run
+	// and Serve speak TLS, from version 1.2 on, and HTTP/2 where the client can; WebSockets stay with HTTP/1.1. A file that
+	// changes is read again at the next handshake, without a restart. If it cannot be used, the one before stays and a line says
+	// why. Default: no TLS, for a server behind a proxy that ends it.
+	CertFile, KeyFile string
+
+	// TLS is for what CertFile cannot say: client certificates, other versions, or certificates from elsewhere, as by ACME
+	// (GetCertificate; see the example). What is missing in it is filled in: the certificate of CertFile, at least version 1.2,
+	// HTTP/2.
+	TLS *tls.Config
+
+	// TrustedProxies are the peers that may say for others who they are: addresses such as "10.0.0.7", networks such as
+	// "10.0.0.0/8", and "unix" for whoever may open this server's Unix sockets. They are believed in the PROXY
+	// protocol, where it is switched on. A network that contains clients lets them claim any address. Default: nobody.
+	TrustedProxies []string
+
+	// Wrap is net/http middleware around the whole server, in Run and Serve: values that it puts into a request's context
+	// reach the scope. A ResponseWriter of its own needs Unwrap ([http.ResponseController]), or there are no WebSockets.
+	// Default: none.
+	Wrap func(http.Handler) http.Handler
 
 	// Logger gets one line for what is worth reading: a failed application, a refused handshake, a peer that broke the
 	// protocol, does not read or does not answer a ping. It is also the logger of each scope ([asgi.LoggerKey]). Default:
@@ -81,6 +111,15 @@ type Options struct {
 	// lifespan: 27 s with the defaults. Give a supervisor that kills processes more than that.
 	ShutdownWindow time.Duration
 
+	// ShutdownCode closes the WebSockets of a shutdown: 1001 says that the server goes away, 1012 that it will be back at
+	// once. Default 1001.
+	ShutdownCode int
+
+	// DrainDelay is how long Run and Serve go on as before when they are told to end. Only [Server.Ready] says no, and
+	// [Server.Draining] yes, so that load balancers that ask notice it before the listeners close, and send no client to a
+	// closed door. It comes on top of the times of a shutdown. Default 0.
+	DrainDelay time.Duration
+
 	// QueueSize bounds the bytes that wait to be written to one WebSocket. An empty queue takes any one message. A full
 	// one makes Send wait. Default 1 MiB.
 	QueueSize int
@@ -111,16 +150,20 @@ func (o *Options) resolve() Options {
 	if o != nil {
 		r = *o
 	}
-	if r.Addr == "" {
-		r.Addr = defaultAddr
-	}
 	if r.Logger == nil {
 		r.Logger = defaultLogger()
 	}
 	if r.RootPath != "" && (r.RootPath[0] != '/' || strings.HasSuffix(r.RootPath, "/")) {
 		panic(fmt.Sprintf("asgi/server: New: Options.RootPath is %q: write \"\", or a path that begins with a slash and ends without one, such as \"/live\"", r.RootPath))
 	}
+	r.resolveListeners()
+	r.checkTLS()
+	if r.ShutdownCode != 0 && r.ShutdownCode != codeGoingAway && r.ShutdownCode != codeRestart {
+		panic(fmt.Sprintf("asgi/server: New: Options.ShutdownCode is %d: write 1001 (going away) or 1012 (restart)", r.ShutdownCode))
+	}
+	r.ShutdownCode = cmp.Or(r.ShutdownCode, codeGoingAway)
 	r.checkUnits()
+	orOff(&r.DrainDelay, 0)
 	orOff(&r.HeaderTimeout, defaultHeaderTimeout)
 	orOff(&r.HandshakeTimeout, defaultHandshakeTimeout)
 	orOff(&r.MaxMessage, defaultMaxMessage)
@@ -133,6 +176,28 @@ func (o *Options) resolve() Options {
 	return r
 }
 
+// resolveListeners makes Listeners of Addr, so that Run looks at one of them only.
+func (o *Options) resolveListeners() {
+	o.Addr = cmp.Or(o.Addr, defaultAddr)
+	name := "Addr"
+	switch {
+	case len(o.Listeners) == 0:
+		o.Listeners = []Listener{{Addr: o.Addr, ProxyProtocol: o.ProxyProtocol}}
+	case o.Addr != defaultAddr || o.ProxyProtocol:
+		panic("asgi/server: New: Options has Listeners beside Addr or ProxyProtocol: make another Listener of these")
+	default:
+		name = "Listeners"
+	}
+	for _, l := range o.Listeners {
+		if err := l.check(); err != nil {
+			panic(fmt.Sprintf("asgi/server: New: Options.%s: %q: %v", name, l.Addr, err))
+		}
+		if l.ProxyProtocol && len(o.TrustedProxies) == 0 {
+			panic(fmt.Sprintf("asgi/server: New: Options.%s: %q: ProxyProtocol without TrustedProxies would let nobody in: write the load balancer's address there", name, l.Addr))
+		}
+	}
+}
+
 // checkUnits panics on a duration that can only be a number without its unit.
 func (o *Options) checkUnits() {
 	for _, limit := range []struct {
@@ -141,7 +206,7 @@ func (o *Options) checkUnits() {
 	}{
 		{"HeaderTimeout", o.HeaderTimeout}, {"HandshakeTimeout", o.HandshakeTimeout}, {"PingInterval", o.PingInterval},
 		{"PingTimeout", o.PingTimeout}, {"WriteTimeout", o.WriteTimeout}, {"AppCloseTimeout", o.AppCloseTimeout},
-		{"ShutdownWindow", o.ShutdownWindow},
+		{"ShutdownWindow", o.ShutdownWindow}, {"DrainDelay", o.DrainDelay},
 	} {
 		if d := limit.d; d > 0 && d < time.Millisecond {
 			unit := "Second"

@@ -22,29 +22,24 @@ const (
 //
 // An application with a lifespan is asked to start before the server listens; if it cannot, Run returns its message.
 //
-// A Server may listen at several addresses: call Run or Serve for each. The application starts once, with the first of
-// them, and when one ends, for whatever reason, all end. A Server that has ended, even one that could not start, is not
-// used again: Run returns an error.
-//
-// Idle connections that HTTP clients keep open are closed after 2 minutes.
+// A Server may also run several times at once, such as by Serve for each of your listeners. The application starts once, with
+// the first of them, and when one ends, for whatever reason, all end. A Server that has ended, even one that could not start,
+// is not used again: Run returns an error.
 func (s *Server) Run(ctx context.Context) error {
-	return s.serve(ctx, func() (net.Listener, error) {
-		ln, err := net.Listen("tcp", s.opts.Addr)
-		if err != nil {
-			return nil, fmt.Errorf("asgi/server: run: %w", err)
-		}
-		return ln, nil
+	return s.serve(ctx, s.openAll)
+}
+
+// Serve is [Server.Run] on a listener of yours, which it closes. Options that Run obeys hold here too, but for Addr and
+// Listeners: with Options.CertFile or TLS it ends TLS, so the listener must not.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	defer ln.Close()
+	return s.serve(ctx, func() ([]endpoint, error) {
+		return []endpoint{s.endpoint(ln, Listener{ProxyProtocol: s.opts.ProxyProtocol})}, nil
 	})
 }
 
-// Serve is [Server.Run] on a listener of yours, such as one of crypto/tls or of a Unix socket, which it closes.
-func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	defer ln.Close()
-	return s.serve(ctx, func() (net.Listener, error) { return ln, nil })
-}
-
 // serve is the life of a server: startup, requests, shutdown.
-func (s *Server) serve(ctx context.Context, listen func() (net.Listener, error)) error {
+func (s *Server) serve(ctx context.Context, listen func() ([]endpoint, error)) error {
 	begin, first, err := s.begin()
 	if err != nil {
 		return err
@@ -115,31 +110,52 @@ func (s *Server) runs() bool {
 	return !s.down
 }
 
-// serveRequests serves until ctx ends, Shutdown is called or the listener fails.
-func (s *Server) serveRequests(ctx context.Context, listen func() (net.Listener, error)) error {
+// serveRequests serves until ctx ends, Shutdown is called or a listener fails.
+func (s *Server) serveRequests(ctx context.Context, listen func() ([]endpoint, error)) error {
 	if !s.runs() {
 		return s.end()
 	}
 	defer s.running.Done()
-	ln, err := listen()
+	config, err := s.tlsConfig()
+	if err != nil {
+		return errors.Join(err, s.end())
+	}
+	endpoints, err := listen()
 	if err != nil {
 		return errors.Join(err, s.end())
 	}
 	requests, tell := context.WithCancelCause(context.Background())
 	defer tell(nil)
 	hs := s.httpServer(requests)
-	failed := make(chan error, 1)
-	go func() { failed <- hs.Serve(ln) }() // ends with the listener or hs; received below
-	s.log.Info("serving", zap.Stringer("address", ln.Addr()))
+	hs.TLSConfig = config
+	failed := make(chan error, len(endpoints))
+	for _, e := range endpoints {
+		go func() { failed <- e.serve(hs) }() // ends with the listener or hs; received below
+		s.log.Info("serving", zap.Stringer("address", e.Addr()), zap.Bool("tls", e.tls))
+	}
+	s.listening.Store(true)
+	ended := len(endpoints)
 	select {
 	case err = <-failed:
-		return errors.Join(fmt.Errorf("asgi/server: serve: %w", err), s.shutdownAll(hs, tell))
+		err = fmt.Errorf("asgi/server: serve: %w", err)
+		ended--
 	case <-ctx.Done():
+		s.drain()
 	case <-s.closing:
 	}
-	err = s.shutdownAll(hs, tell)
-	<-failed // Shutdown has ended it
+	err = errors.Join(err, s.shutdownAll(hs, tell))
+	for range ended {
+		<-failed // Shutdown has ended it
+	}
 	return err
+}
+
+// serve serves requests that come to one listener.
+func (e endpoint) serve(hs *http.Server) error {
+	if e.tls {
+		return hs.ServeTLS(e.Listener, "", "")
+	}
+	return hs.Serve(e.Listener)
 }
 
 // httpServer is net/http's part; requests is what their contexts are made of.
@@ -167,7 +183,7 @@ func (s *Server) shutdownAll(hs *http.Server, tell context.CancelCauseFunc) erro
 // shutdownHTTP gives requests as long as sockets have: then their ctx ends, and after AppCloseTimeout they are cut.
 func (s *Server) shutdownHTTP(hs *http.Server, tell context.CancelCauseFunc) error {
 	grace := s.opts.ShutdownWindow + lingerTime
-	told := time.AfterFunc(grace, func() { tell(shutdownEnd) })
+	told := time.AfterFunc(grace, func() { tell(s.goodbye) })
 	defer told.Stop()
 	ctx, cancel := context.WithCancel(s.ending.hurry)
 	defer cancel()
@@ -177,7 +193,7 @@ func (s *Server) shutdownHTTP(hs *http.Server, tell context.CancelCauseFunc) err
 	}
 	err := hs.Shutdown(ctx)
 	if err != nil && s.ending.hurry.Err() != nil {
-		tell(shutdownEnd)
+		tell(s.goodbye)
 		brief, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		err = hs.Shutdown(brief)

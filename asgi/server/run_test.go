@@ -106,8 +106,8 @@ func TestShutdownJoinsTheEndOfServe(t *testing.T) {
 		if err := errors.Join(s.srv.Shutdown(t.Context()), <-ended); err != nil {
 			t.Error(err)
 		}
-		if took := time.Since(start); took < 2*time.Second || took > 3*time.Second {
-			t.Errorf("it took %v; the second socket is due after 2 s of the window", took)
+		if took := time.Since(start); took < 2*time.Second || took > 5*time.Second {
+			t.Errorf("it took %v; the second socket is due in the second half of the window of 4 s", took)
 		}
 	})
 }

@@ -24,6 +24,7 @@ type Server struct {
 	opts    Options
 	log     *zap.Logger
 	origins origins
+	proxies peers
 	http    asgi.Handler
 	state   map[string]any // what the application left at startup; not written afterwards
 
@@ -37,11 +38,13 @@ type Server struct {
 	watch     asgi.Watch
 	helpers   sync.WaitGroup // goroutines that connections start
 
-	counts   counters
-	draining atomic.Bool
-	closing  chan struct{} // closed when the shutdown begins
-	ending   ending
-	running  sync.WaitGroup // HTTP sides of Run and Serve; no Add after closing
+	counts    counters
+	goodbye   asgi.DisconnectError // what a shutdown says
+	draining  atomic.Bool
+	listening atomic.Bool
+	closing   chan struct{} // closed when the shutdown begins
+	ending    ending
+	running   sync.WaitGroup // HTTP sides of Run and Serve; no Add after closing
 
 	mu      sync.Mutex
 	newest  *conn         // of all connections, which are a list
@@ -69,6 +72,8 @@ func New(app asgi.App, opts *Options) *Server {
 	}
 	s.log = s.opts.Logger
 	s.origins = parseOrigins(s.opts.Origins)
+	s.proxies = parsePeers(s.opts.TrustedProxies)
+	s.goodbye = asgi.DisconnectError{Code: s.opts.ShutdownCode, Reason: reasonShutdown, By: asgi.ByServer}
 	s.flushers = newFlushers(runtime.GOMAXPROCS(0), &s.writers)
 	s.pulse.interval = s.opts.PingInterval
 	s.http = asgi.Handler{App: app, Derive: s.httpScope, OnError: s.httpError, WriteTimeout: s.opts.WriteTimeout}
@@ -116,23 +121,38 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	s.http.ServeHTTP(w, r)
 }
 
-// direct is the handler where this server itself runs net/http, with nothing between. There the values of a request's context
-// are known, and need not keep the whole chain of contexts that net/http makes for a request.
+// direct is the handler where this server itself runs net/http, with nothing between but Options.Wrap. Without that the values
+// of a request's context are known, and need not keep the whole chain of contexts that net/http makes for a request.
 func (s *Server) direct(hs *http.Server) http.Handler {
 	base := context.WithValue(context.Background(), http.ServerContextKey, hs)
 	keep := func(ctx context.Context) context.Context {
 		return context.WithValue(base, http.LocalAddrContextKey, ctx.Value(http.LocalAddrContextKey))
 	}
+	var served http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serveRequest(w, r, keep) })
+	if s.opts.Wrap != nil {
+		keep = context.WithoutCancel
+		served = s.opts.Wrap(served)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.serveRequest(w, r, keep)
+		served.ServeHTTP(w, r)
 		if !websocket.IsWebSocketUpgrade(r) { // for what net/http has still to write; it sets its own with the next request
 			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.opts.WriteTimeout))
 		}
 	})
 }
 
-// Draining reports whether the shutdown has begun: a probe that asks whether this process is ready says no from now on.
+// Draining reports whether the end has begun: the ctx of Run or Serve has ended, or [Server.Shutdown] was called. During
+// Options.DrainDelay everything is still served.
 func (s *Server) Draining() bool { return s.draining.Load() }
+
+// Ready reports whether clients should be sent here: the application has started, Run or Serve listens, and the end has not
+// begun. A Server that is mounted in a mux, and never ran by itself, is ready until Shutdown.
+func (s *Server) Ready() bool {
+	s.mu.Lock()
+	own := s.startup != nil
+	s.mu.Unlock()
+	return !s.draining.Load() && (!own || s.listening.Load())
+}
 
 // join makes a connection, or nil during a shutdown.
 func (s *Server) join(values context.Context, path string) *conn {

@@ -3,15 +3,12 @@ package server
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"time"
-
-	"github.com/tideway-go/tideway/asgi"
 )
 
 // reasonShutdown is what the end of the server gives as its reason.
 const reasonShutdown = "server is shutting down"
-
-var shutdownEnd = asgi.DisconnectError{Code: codeGoingAway, Reason: reasonShutdown, By: asgi.ByServer}
 
 // An ending is the shutdown of a Server. It happens once, whoever asks for it.
 type ending struct {
@@ -29,7 +26,7 @@ func newEnding() ending {
 }
 
 // Shutdown ends all WebSockets and waits for their applications (S5): new handshakes get 503; each open connection is
-// closed with 1001, spread over Options.ShutdownWindow, and its application receives the disconnect; after the window and
+// closed with Options.ShutdownCode, spread over Options.ShutdownWindow, and its application receives the disconnect; after the window and
 // the time for the closing handshake, 5 s, ctx ends; after Options.AppCloseTimeout the sockets that remain are cut.
 // At worst that is 1 s + 5 s + 10 s with the defaults, and one second more for those who notice the cut.
 //
@@ -50,9 +47,25 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.ending.cut()
 	}
 	defer context.AfterFunc(ctx, s.ending.cut)()
+	s.drain()
 	err := s.end()
 	s.running.Wait()
 	return err
+}
+
+// drain lets probes see the end before clients do (Options.DrainDelay).
+func (s *Server) drain() {
+	s.draining.Store(true)
+	if s.opts.DrainDelay == 0 || !s.listening.Load() {
+		return
+	}
+	t := time.NewTimer(s.opts.DrainDelay)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.ending.hurry.Done():
+	case <-s.closing: // a listener failed, or the delay is over for another Run
+	}
 }
 
 // end shuts down the sockets, and tells each Run and Serve. The first call does it, the others wait for that.
@@ -78,13 +91,13 @@ func (s *Server) endSockets(hurry context.Context) error {
 	s.closeAll(hurry)
 	if !s.await(hurry, lingerTime) {
 		for _, c := range s.list() {
-			c.finish(shutdownEnd)
-			c.cancel(shutdownEnd)
+			c.finish(s.goodbye)
+			c.cancel(s.goodbye)
 		}
 		s.await(hurry, s.opts.AppCloseTimeout)
 	}
 	for _, c := range s.list() {
-		c.lose(shutdownEnd, true)
+		c.lose(s.goodbye, true)
 	}
 	if n := s.stuck(); n > 0 {
 		return fmt.Errorf("asgi/server: shutdown: %d applications did not end", n)
@@ -104,7 +117,8 @@ func (s *Server) stuck() int {
 	return len(left)
 }
 
-// closeAll closes what is open, spread over the window.
+// closeAll closes what is open, spread over the window: each connection at some moment of its own part of it, so that several
+// processes that end together do not send their clients away in step.
 func (s *Server) closeAll(ctx context.Context) {
 	conns := s.list()
 	if len(conns) == 0 {
@@ -112,10 +126,10 @@ func (s *Server) closeAll(ctx context.Context) {
 	}
 	start, step := time.Now(), s.opts.ShutdownWindow/time.Duration(len(conns))
 	for i, c := range conns {
-		if wait := time.Until(start.Add(time.Duration(i) * step)); wait > time.Millisecond && s.await(ctx, wait) {
+		if wait := time.Until(start.Add(time.Duration(i)*step + rand.N(max(step, 1)))); wait > time.Millisecond && s.await(ctx, wait) {
 			return
 		}
-		c.close(shutdownEnd)
+		c.close(c.srv.goodbye)
 	}
 }
 

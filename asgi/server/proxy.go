@@ -1,0 +1,80 @@
+package server
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/pires/go-proxyproto"
+	"go.uber.org/zap"
+)
+
+// peers are those that are trusted to say who their clients are.
+type peers struct {
+	unix     bool // those of Unix sockets
+	prefixes []netip.Prefix
+}
+
+// parsePeers panics on an entry that names nobody.
+func parsePeers(list []string) peers {
+	var p peers
+	for _, s := range list {
+		if s == "unix" {
+			p.unix = true
+			continue
+		}
+		prefix, err := netip.ParsePrefix(s)
+		if err != nil && !strings.Contains(s, "/") {
+			var addr netip.Addr
+			if addr, err = netip.ParseAddr(s); err == nil {
+				prefix = netip.PrefixFrom(addr, addr.BitLen())
+			}
+		}
+		if err != nil {
+			panic(fmt.Sprintf("asgi/server: New: Options.TrustedProxies: %q: %v: write an address such as \"10.0.0.7\", a network such as \"10.0.0.0/8\", or \"unix\"", s, err))
+		}
+		p.prefixes = append(p.prefixes, prefix.Masked())
+	}
+	return p
+}
+
+// trust reports whether a is the address of a trusted peer.
+func (p *peers) trust(a net.Addr) bool {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return p.unix && a.Network() == "unix"
+	}
+	addr := tcp.AddrPort().Addr().Unmap().WithZone("")
+	for _, prefix := range p.prefixes {
+		if prefix.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// behindProxy is ln with the PROXY protocol in front (Listener.ProxyProtocol).
+func (s *Server) behindProxy(ln net.Listener) net.Listener {
+	timeout := s.opts.HeaderTimeout
+	if timeout == 0 {
+		timeout = -1 // off, as for the request
+	}
+	return &proxyproto.Listener{Listener: ln, ReadHeaderTimeout: timeout, ConnPolicy: func(o proxyproto.ConnPolicyOptions) (proxyproto.Policy, error) {
+		if s.proxies.trust(o.Upstream) {
+			return proxyproto.REQUIRE, nil
+		}
+		s.log.Warn("proxy protocol: connection closed: not a trusted proxy", zap.Stringer("peer", o.Upstream),
+			zap.String("hint", "to trust it, add it to server.Options.TrustedProxies"))
+		return proxyproto.REJECT, proxyproto.ErrInvalidUpstream
+	}}
+}
+
+// below is the connection under the PROXY protocol, once that has been read: net/http has read the whole request, and so has
+// emptied what the protocol's reader held.
+func below(nc net.Conn) net.Conn {
+	if p, ok := nc.(*proxyproto.Conn); ok {
+		return p.Raw()
+	}
+	return nc
+}
