@@ -1,10 +1,14 @@
 package server_test
 
 import (
+	"context"
+	"errors"
 	"os"
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/tideway-go/tideway/asgi"
 )
 
 // aftermath notes what the process has before an attack. What it returns demands, when the attackers are gone, that there are no more
@@ -49,4 +53,29 @@ func eventually(ok func() bool) bool {
 func openDescriptors() int {
 	entries, _ := os.ReadDir("/proc/self/fd")
 	return len(entries)
+}
+
+// gated is an echo that accepts when it is let.
+func gated(gate <-chan struct{}) asgi.App {
+	return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+		if scope.Type() != asgi.WebSocket {
+			return errors.ErrUnsupported
+		}
+		select {
+		case <-gate:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		return echoing(nil).Serve(ctx, scope, receive, send)
+	})
+}
+
+// byQuery gives one kind of connections to an application of their own.
+func byQuery(query string, app, others asgi.App) asgi.App {
+	return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+		if scope.RawQuery() == query {
+			return app.Serve(ctx, scope, receive, send)
+		}
+		return others.Serve(ctx, scope, receive, send)
+	})
 }

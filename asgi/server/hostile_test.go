@@ -35,18 +35,45 @@ var hostile = []struct {
 	{name: "RSV1 on a close with compression", deflate: true, bytes: frame(fin|rsv1|closing, ""), code: 1002},
 	{name: "RSV1 on a continuation", deflate: true, bytes: join(frame(text, "x"), frame(fin|rsv1|cont, "y")), code: 1002},
 	{name: "RSV1 on a continuation of a compressed message", deflate: true, bytes: join(frame(rsv1|text, deflate("xy")[:2]), frame(fin|rsv1|cont, "y")), code: 1002},
-	{name: "reserved data opcode", bytes: frame(fin|0x3, "x"), code: 1002},
-	{name: "reserved control opcode", bytes: frame(fin|0xB, ""), code: 1002},
+	{name: "all reserved bits", bytes: frame(fin|rsv1|rsv2|rsv3|text, "x"), code: 1002},
+	{name: "opcode 3", bytes: frame(fin|0x3, "x"), code: 1002},
+	{name: "opcode 4", bytes: frame(fin|0x4, "x"), code: 1002},
+	{name: "opcode 5", bytes: frame(fin|0x5, "x"), code: 1002},
+	{name: "opcode 6", bytes: frame(fin|0x6, "x"), code: 1002},
+	{name: "opcode 7", bytes: frame(fin|0x7, "x"), code: 1002},
+	{name: "opcode 7 in a fragment", bytes: join(frame(text, "x"), frame(fin|0x7, "y")), code: 1002},
+	{name: "opcode 11", bytes: frame(fin|0xB, ""), code: 1002},
+	{name: "opcode 12", bytes: frame(fin|0xC, ""), code: 1002},
+	{name: "opcode 13", bytes: frame(fin|0xD, ""), code: 1002},
+	{name: "opcode 14", bytes: frame(fin|0xE, ""), code: 1002},
+	{name: "opcode 15", bytes: frame(fin|0xF, ""), code: 1002},
+	{name: "unmasked ping", bytes: []byte{fin | ping, 0}, code: 1002},
+	{name: "unmasked continuation", bytes: append(frame(text, "x"), fin|cont, 0), code: 1002},
+	{name: "a key of zeros", bytes: []byte{fin | text, 0x82, 0, 0, 0, 0, 'h', 'i'}, code: 0},
+	{name: "fragmented pong", bytes: frame(pong, "x"), code: 1002},
 	{name: "fragmented ping", bytes: frame(ping, "x"), code: 1002},
 	{name: "fragmented close", bytes: frame(closing, closePayload(1000, "")), code: 1002},
 	{name: "ping of 126 bytes", bytes: frame(fin|ping, strings.Repeat("x", 126)), code: 1002},
+	{name: "pong of 126 bytes", bytes: frame(fin|pong, strings.Repeat("x", 126)), code: 1002},
+	{name: "close of 126 bytes", bytes: frame(fin|closing, closePayload(1000, strings.Repeat("x", 124))), code: 1002},
 	{name: "ping of 2^40 bytes", bytes: frameOf(fin|ping, 1<<40, "x"), code: 1002},
 	{name: "continuation without a beginning", bytes: frame(fin|cont, "x"), code: 1002},
+	{name: "continuation after a message", bytes: join(frame(text, "x"), frame(fin|cont, ""), frame(cont, "y")), code: 1002},
+	{name: "binary inside a text", bytes: join(frame(text, "x"), frame(bin, "y")), code: 1002},
 	{name: "text inside a message", bytes: join(frame(text, "x"), frame(fin|text, "y")), code: 1002},
 	{name: "case 195: bad UTF-8", bytes: frame(fin|text, "a\xffb"), code: 1007},
 	{name: "bad UTF-8 at the very end", bytes: frame(fin|text, "a\xe2\x82"), code: 1007},
 	{name: "bad UTF-8 over fragments", bytes: join(frame(text, "a\xe2\x82"), frame(fin|cont, "b")), code: 1007},
 	{name: "surrogates", bytes: frame(fin|text, "\xed\xa0\x80"), code: 1007},
+	{name: "half a pair of surrogates, over fragments", bytes: join(frame(text, "\xed"), frame(fin|cont, "\xa0\x80")), code: 1007},
+	{name: "overlong slash", bytes: frame(fin|text, "\xc0\xaf"), code: 1007},
+	{name: "overlong NUL", bytes: frame(fin|text, "\xe0\x80\x80"), code: 1007},
+	{name: "overlong in four bytes", bytes: frame(fin|text, "\xf0\x80\x80\xaf"), code: 1007},
+	{name: "beyond U+10FFFF", bytes: frame(fin|text, "\xf4\x90\x80\x80"), code: 1007},
+	{name: "five bytes", bytes: frame(fin|text, "\xf8\x88\x80\x80\x80"), code: 1007},
+	{name: "bytes of UTF-16", bytes: frame(fin|text, "\xff\xfeh\x00i\x00"), code: 1007},
+	{name: "lone continuation byte", bytes: frame(fin|text, "\x80"), code: 1007},
+	{name: "NUL is text", bytes: frame(fin|text, "a\x00b"), code: 0},
 	{name: "good UTF-8 over fragments", bytes: join(frame(text, "\xe2"), frame(cont, "\x82"), frame(cont, ""), frame(fin|cont, "\xac")), code: 0},
 	{name: "bad UTF-8, early: the message goes on", bytes: frameOf(text, 1000, "\xff"), code: 1007},
 	{name: "bad UTF-8, early: in an unfinished frame after a fragment", bytes: join(frame(text, "\xf0\x9f"), frameOf(fin|cont, 1000, "x")), code: 1007},
@@ -61,10 +88,19 @@ var hostile = []struct {
 	{name: "close code 1005", bytes: frame(fin|closing, closePayload(1005, "")), code: 1002},
 	{name: "close code 1006", bytes: frame(fin|closing, closePayload(1006, "")), code: 1002},
 	{name: "close code 1015", bytes: frame(fin|closing, closePayload(1015, "")), code: 1002},
+	{name: "close code 1016", bytes: frame(fin|closing, closePayload(1016, "")), code: 1002},
+	{name: "close code 1100", bytes: frame(fin|closing, closePayload(1100, "")), code: 1002},
+	{name: "close code 2000", bytes: frame(fin|closing, closePayload(2000, "")), code: 1002},
 	{name: "close code 2999", bytes: frame(fin|closing, closePayload(2999, "")), code: 1002},
 	{name: "close code 5000", bytes: frame(fin|closing, closePayload(5000, "")), code: 1002},
 	{name: "close code 65535", bytes: frame(fin|closing, closePayload(65535, "")), code: 1002},
 	{name: "frames after the close", bytes: join(frame(fin|closing, closePayload(1000, "")), frame(fin|text, "x")), code: 1000},
+	{name: "a second close", bytes: join(frame(fin|closing, closePayload(1000, "")), frame(fin|closing, closePayload(4000, ""))), code: 1000},
+	{name: "garbage after the close", bytes: append(frame(fin|closing, closePayload(1000, "")), 0xFF, 0xFF, 0xFF), code: 1000},
+	{name: "the largest message", bytes: frame(fin|bin, strings.Repeat("x", 1<<20)), code: 0},
+	{name: "a byte too many", bytes: frame(fin|bin, strings.Repeat("x", 1<<20+1)), code: 1009},
+	{name: "a byte too many, in fragments", bytes: join(frame(bin, strings.Repeat("x", 1<<20)), frame(fin|cont, "x")), code: 1009},
+	{name: "a byte too many, compressed", deflate: true, bytes: frame(fin|rsv1|bin, deflate(strings.Repeat("x", 1<<20+1))), code: 1009},
 	{name: "2^63 bytes", bytes: frameOf(fin|text, 1<<63, "x"), code: 1009},
 	{name: "2^64-1 bytes", bytes: frameOf(fin|bin, 1<<64-1, "x"), code: 1009},
 	{name: "2^63-1 bytes", bytes: frameOf(fin|bin, 1<<63-1, "x"), code: 1009},
@@ -72,6 +108,8 @@ var hostile = []struct {
 	{name: "endless fragments", bytes: join(frame(bin, ""), bytes.Repeat(frame(cont, strings.Repeat("x", 1000)), 1100)), code: 1009},
 	{name: "compression bomb", deflate: true, bytes: frame(fin|rsv1|bin, bomb), code: 1009},
 	{name: "compression bomb in fragments", deflate: true, bytes: join(frame(rsv1|text, bomb[:1000]), frame(fin|cont, bomb[1000:])), code: 1009},
+	{name: "an empty message, compressed", deflate: true, bytes: frame(fin|rsv1|text, "\x00"), code: 0},
+	{name: "no byte, compressed", deflate: true, bytes: frame(fin|rsv1|text, ""), code: 1007},
 	{name: "not deflate", deflate: true, bytes: frame(fin|rsv1|bin, "\xff\xff\xff\xff"), code: 1007},
 	{name: "cut deflate", deflate: true, bytes: frame(fin|rsv1|bin, deflate(strings.Repeat("tideway", 9))[:5]), code: 1007},
 	{name: "HTTP", bytes: []byte("GET / HTTP/1.1\r\nHost: example.org\r\n\r\n"), code: 1002},
@@ -92,13 +130,16 @@ var bomb = func() string {
 func join(frames ...[]byte) []byte { return bytes.Join(frames, nil) }
 
 // TestHostilePeers demands of each attack the right close code and one line, that the next client is served, and that the
-// attacker's goroutines end.
+// attacker leaves no goroutine and no descriptor.
 func TestHostilePeers(t *testing.T) {
 	if len(bomb) > 1<<20 {
 		t.Fatalf("the bomb has %d bytes", len(bomb))
 	}
 	ends := make(chan asgi.WebSocketDisconnect, 2)
 	s := variant{}.mount(t, echoing(ends), server.Options{Compression: true})
+	fresh := *s
+	unharmed := aftermath(t, &fresh)
+	<-ends
 	for _, tc := range hostile {
 		t.Run(tc.name, func(t *testing.T) {
 			before := len(s.warnings())
@@ -138,6 +179,8 @@ func TestHostilePeers(t *testing.T) {
 			}
 		})
 	}
+	unharmed()
+	<-ends
 }
 
 // The bomb must not become a gigabyte, nor each peer that holds a message back a buffer of the largest message's size.
