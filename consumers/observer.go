@@ -127,10 +127,17 @@ func observationOf(scope *asgi.Scope) *observation {
 	return nil
 }
 
-func (o *observation) setHandler(ctx context.Context) {
+// begin notes the ctx of a handler, end that it has ended.
+func (o *observation) begin(ctx context.Context) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.handler = ctx
+}
+
+func (o *observation) end() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.handler = nil
 }
 
 // context is the ctx of the handler that runs, or of any.
@@ -156,14 +163,14 @@ func (c *Conn) observed(ctx context.Context, kind Kind, typ string, f func(ctx c
 	o := c.observation
 	call := Call{Consumer: c.table.name, Kind: kind, Type: typ, Began: time.Now()}
 	ctx = o.Begin(ctx, call)
-	o.setHandler(ctx)
+	o.begin(ctx)
 	result := Result{Outcome: OutcomePanic, Err: errGoexit}
 	defer func() {
 		if v := recover(); v != nil {
 			err = &asgi.PanicError{Value: v, Stack: debug.Stack()}
 			result.Err = err
 		}
-		o.setHandler(nil)
+		o.end()
 		result.Took = time.Since(call.Began)
 		o.End(ctx, call, result)
 	}()
