@@ -172,6 +172,19 @@ func (l *lifespan) answer(from, to int, answer chan error, err error, event asgi
 	return nil
 }
 
+// hurryTime is what is left of a limit when all has to end at once.
+const hurryTime = time.Second
+
+// stopLifespan gives the application AppCloseTimeout to clean up, or hurryTime when all has to end at once.
+func (s *Server) stopLifespan(ctx context.Context, l *lifespan) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(s.ending.hurry, func() {
+		time.AfterFunc(hurryTime, func() { cancel(errLate) })
+	})()
+	return l.stop(ctx, s.opts.AppCloseTimeout)
+}
+
 // stop tells the application to clean up, and waits for its answer and its end, at most limit (0: for ever).
 func (l *lifespan) stop(ctx context.Context, limit time.Duration) error {
 	l.mu.Lock()

@@ -61,7 +61,7 @@ func (s *Server) serve(ctx context.Context, listen func() ([]endpoint, error)) e
 	}
 	if first && begin.life != nil {
 		s.running.Wait()
-		err = errors.Join(err, begin.life.stop(context.WithoutCancel(ctx), s.opts.AppCloseTimeout))
+		err = errors.Join(err, s.stopLifespan(context.WithoutCancel(ctx), begin.life))
 	}
 	return err
 }
