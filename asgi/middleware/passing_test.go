@@ -12,6 +12,8 @@ import (
 // everyMiddleware has each middleware in a form that would refuse or change every request of no client at no host.
 var everyMiddleware = map[string]asgi.Middleware{
 	"Cookies": middleware.Cookies,
+	"Host":    middleware.Host(),
+	"Origin":  middleware.Origin(),
 }
 
 // Case 145. Scopes of other types pass every middleware untouched, and so does what the app returns. (Channels' validator of

@@ -68,6 +68,7 @@ type Options struct {
 	//	"https://example.org:8443"  that scheme, host and port; without a port the scheme's own
 	//	"example.org"               that host, with any scheme and port: also a page that anybody on the way could change (http)
 	//	"example.org:8443"          that host and port, with any scheme
+	//	".example.org"              that domain and all its subdomains, with any scheme and port
 	//	"*"                         any page on the Internet: only for services that use neither cookies nor the client's address
 	//
 	// Default: the Origin's host and port must be those of the request.

@@ -35,7 +35,7 @@ func TestNewPanics(t *testing.T) {
 		`Origins: "": the host is empty`:                               func() { server.New(app, &server.Options{Origins: []string{""}}) },
 		`Origins: "://a": the scheme is empty`:                         func() { server.New(app, &server.Options{Origins: []string{"://a"}}) },
 		`Origins: "http://a/b": an origin has only`:                    func() { server.New(app, &server.Options{Origins: []string{"http://a/b"}}) },
-		`Origins: "a:b": parse`:                                        func() { server.New(app, &server.Options{Origins: []string{"a:b"}}) },
+		`Origins: "a:b": invalid port`:                                 func() { server.New(app, &server.Options{Origins: []string{"a:b"}}) },
 	} {
 		func() {
 			defer func() {

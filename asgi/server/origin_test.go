@@ -3,6 +3,8 @@ package server
 import (
 	"net/http"
 	"testing"
+
+	"github.com/tideway-go/tideway/asgi/internal/origin"
 )
 
 func TestOrigins(t *testing.T) {
@@ -39,6 +41,8 @@ func TestOrigins(t *testing.T) {
 		{"listed host, other port", []string{"b.example:99"}, "a.example", []string{"http://b.example"}, false},
 		{"listed origin", []string{"https://b.example"}, "a.example", []string{"https://b.example:443"}, true},
 		{"listed origin, other scheme", []string{"https://b.example"}, "a.example", []string{"http://b.example:443"}, false},
+		{"listed domain", []string{".b.example"}, "a.example", []string{"http://c.b.example:99"}, true},
+		{"listed domain, another that ends so", []string{".b.example"}, "a.example", []string{"http://cb.example"}, false},
 		{"listed origin with a port", []string{"https://b.example:8443"}, "a.example", []string{"https://b.example:8443"}, true},
 	} {
 		o := parseOrigins(tc.list)
@@ -59,7 +63,7 @@ func FuzzOrigin(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		var o origins
 		r := &http.Request{Host: "a.example", Header: http.Header{"Origin": {s}}}
-		if e, err := parseOrigin(s); o.allow(r) && (err != nil || e.host != "a.example") {
+		if from, err := origin.Parse(s); o.allow(r) && (err != nil || from.Host != "a.example") {
 			t.Errorf("%q is taken for the host's own origin", s)
 		}
 	})
