@@ -13,7 +13,8 @@
 //	go run ./examples/chat -addr 127.0.0.1:8002 -cluster 127.0.0.1:7002 -routes 127.0.0.1:7001,127.0.0.1:7003
 //	go run ./examples/chat -addr 127.0.0.1:8003 -cluster 127.0.0.1:7003 -routes 127.0.0.1:7001,127.0.0.1:7002
 //
-// or over a NATS server of yours: -layer nats://HOST:4222.
+// or over a NATS server of yours: -layer nats://HOST:4222. With -admin 127.0.0.1:9000 operators find /metrics, /live and
+// /ready there.
 package main
 
 import (
@@ -37,6 +38,7 @@ import (
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8000", "`address` to listen on; :8000 lets other machines in")
+	admin := flag.String("admin", "", "`address` on which operators find /metrics, /live and /ready; none without")
 	choice := backend.Flags(flag.CommandLine)
 	flag.Parse()
 	if flag.NArg() > 0 {
@@ -46,27 +48,35 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second interrupt does not wait
 
-	if err := run(ctx, *addr, app(), choice); err != nil {
+	if err := run(ctx, *addr, *admin, app(), choice); err != nil {
 		fmt.Fprintln(os.Stderr, "chat:", err)
 		os.Exit(1)
 	}
 }
 
 // run serves a site until ctx ends, then gives what is on its way 10 s to leave.
-func run(ctx context.Context, addr string, site asgi.App, choice *backend.Choice) error {
+func run(ctx context.Context, addr, admin string, site asgi.App, choice *backend.Choice) error {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
 	}
-	b, err := choice.Open(ctx, layers.Options{})
+	operators, err := listenAdmin(admin)
 	if err != nil {
 		return errors.Join(err, ln.Close())
+	}
+	b, err := choice.Open(ctx, layers.Options{})
+	if err != nil {
+		err = errors.Join(err, ln.Close())
+		if operators != nil {
+			err = errors.Join(err, operators.Close())
+		}
+		return err
 	}
 	if b.URL != "" {
 		fmt.Println("chat: rooms are shared over", redacted(b.URL))
 	}
 	fmt.Printf("chat: open http://%s/ in two tabs\n", ln.Addr())
-	err = serve(ctx, ln, site, b.Layer)
+	err = serve(ctx, ln, operators, site, b.Layer)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	return errors.Join(err, b.Close(closing))
@@ -83,9 +93,12 @@ func redacted(list string) string {
 	return strings.Join(servers, ",")
 }
 
-// serve runs a site over a layer until ctx ends.
-func serve(ctx context.Context, ln net.Listener, site asgi.App, layer *layers.Layer) error {
+// serve runs a site over a layer until ctx ends. operators is nil where none will ask.
+func serve(ctx context.Context, ln, operators net.Listener, site asgi.App, layer *layers.Layer) error {
 	layers.Register(layers.Default, layer)
+	if operators != nil {
+		return serveObserved(ctx, ln, operators, site, layer)
+	}
 	return server.New(site, nil).Serve(ctx, ln)
 }
 

@@ -25,7 +25,7 @@ func TestServeUntilTheEnd(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- serve(ctx, ln, app(), memlayer.New(nil)) }()
+	go func() { done <- serve(ctx, ln, nil, app(), memlayer.New(nil)) }()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for path, want := range map[string]int{"/lobby/": 200, "/ws/chat/lobby/": 404} {
 		answer, err := client.Get("http://" + ln.Addr().String() + path)

@@ -28,7 +28,7 @@ func node(flags string) int {
 	choice := backend.Flags(fs)
 	_ = fs.Parse(strings.Fields(flags)) // it exits when it fails
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	err := run(ctx, *addr, watched(), choice)
+	err := run(ctx, *addr, "", watched(), choice)
 	stop()
 	if err == nil {
 		err = goleak.Find()

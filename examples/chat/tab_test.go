@@ -31,7 +31,7 @@ func startSite(t *testing.T, addr string, app asgi.App) *site {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- serve(ctx, ln, app, memlayer.New(nil)) }()
+	go func() { done <- serve(ctx, ln, nil, app, memlayer.New(nil)) }()
 	stopped := false
 	s := &site{addr: ln.Addr().String(), url: "http://" + ln.Addr().String()}
 	s.stop = func() {
