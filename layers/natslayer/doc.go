@@ -93,7 +93,8 @@
 // Any NATS client can send to groups and channels. PREFIX is Options.Prefix, "tideway" by default.
 //
 // A message is a msgpack map with string keys. One of them is "type", a string: the name of the message, not beginning with
-// "layer.". The others are its payload. There are no headers, and those of others are ignored.
+// "layer.". Another is "__trace__", a string, if the sender is traced (layers.Propagator). The others are its payload. There
+// are no headers, and those of others are ignored.
 //
 //	{"type": "note", "text": "hello"}
 //	82 A4 74 79 70 65 A4 6E 6F 74 65 A4 74 65 78 74 A5 68 65 6C 6C 6F
