@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/tideway-go/tideway/examples/internal/process"
+	"github.com/tideway-go/tideway/layers/redislayer"
 )
 
 // python finds the interpreter that has Django Channels.
@@ -48,10 +49,18 @@ func startRedis(t testing.TB) string {
 // startDjango starts the site under Daphne, on a port, or on one that the system chooses for 0. Its address is found.
 func startDjango(t testing.TB, redis, socket, port string) *process.Process {
 	t.Helper()
+	return process.Start(t, daphneListens, django(t, port, "REDIS_URL="+redis, "SOCKET_URL="+socket))
+}
+
+var daphneListens = regexp.MustCompile(`Listening on TCP address (\S+)`)
+
+// django is the command that serves the site.
+func django(t testing.TB, port string, env ...string) *exec.Cmd {
+	t.Helper()
 	cmd := exec.Command(python(t), "-m", "daphne", "-b", "127.0.0.1", "-p", port, "asgi:application")
 	cmd.Dir = "site"
-	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "REDIS_URL="+redis, "SOCKET_URL="+socket)
-	return process.Start(t, regexp.MustCompile(`Listening on TCP address (\S+)`), cmd)
+	cmd.Env = append(append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1"), env...)
+	return cmd
 }
 
 // listen listens on an address that nobody else has.
@@ -69,7 +78,7 @@ func startGo(t *testing.T, ln net.Listener, redis, origin string) (stop func()) 
 	t.Helper()
 	ctx, end := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- serve(ctx, ln, redis, origin) }() // ends with ctx; stop waits for it
+	go func() { done <- serve(ctx, ln, deployment{redislayer.Core, redis}, origin) }() // ends with ctx; stop waits for it
 	stop = sync.OnceFunc(func() {
 		end()
 		if err := <-done; err != nil {

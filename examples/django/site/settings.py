@@ -31,10 +31,14 @@ TIME_ZONE = "UTC"
 # Where the page finds the socket in Go: -addr of the Go server.
 SOCKET_URL = os.environ.get("SOCKET_URL") or "ws://127.0.0.1:8001/ws/news/"
 
-# The same Redis and the same prefix as in main.go: this is all that makes the Go server a part of the deployment.
+# The same Redis, prefix and layer as in main.go: this is all that makes the Go server a part of the deployment.
+LAYERS = {
+    "core": "channels_redis.core.RedisChannelLayer",
+    "pubsub": "channels_redis.pubsub.RedisPubSubChannelLayer",
+}
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "BACKEND": LAYERS[os.environ.get("LAYER") or "core"],
         "CONFIG": {
             "hosts": [os.environ.get("REDIS_URL") or "redis://localhost:6379"],
             "prefix": "example",
