@@ -36,6 +36,22 @@ func (d Deny) StatusCode() int {
 	return d.Status
 }
 
+// statusOf finds an error that says by itself how to answer a client: one with a method StatusCode, between 400 and 599, as
+// that of a broker which is away, 503. A panic says nothing, whatever its value, and a [Deny] is a response of its own.
+func statusOf(err error) (status int, ok bool) {
+	var says interface {
+		error
+		StatusCode() int
+	}
+	var panicked *PanicError
+	var deny Deny
+	if errors.As(err, &panicked) || errors.As(err, &deny) || !errors.As(err, &says) {
+		return 0, false
+	}
+	status = says.StatusCode()
+	return status, status >= 400 && status <= 599
+}
+
 // CloseError, returned by an App or a handler, closes a WebSocket with a code and a reason (RFC 6455 section 7.4).
 // An App may use 1000 to 1003, 1007 to 1014 and 3000 to 4999, and 0 for 1000; the reason has at most 123 bytes of UTF-8.
 // Before the accept it refuses the connection with 403, as [WebSocketClose] does. A server logs nothing of a CloseError

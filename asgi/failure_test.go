@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/tideway-go/tideway/asgi"
 )
@@ -44,6 +45,12 @@ func outcomeOf(t *testing.T, a asgi.App) outcome {
 	return o
 }
 
+// statusError says how to answer.
+type statusError int
+
+func (e statusError) Error() string   { return fmt.Sprintf("status %d", int(e)) }
+func (e statusError) StatusCode() int { return int(e) }
+
 // Case 182 and promise S6, with what OnError hears.
 func TestFailures(t *testing.T) {
 	const (
@@ -76,6 +83,10 @@ func TestFailures(t *testing.T) {
 		{"panic of a Deny", nothing, func(context.Context) error { panic(asgi.Deny{}) }, 500, "panic: asgi: denied: 403 Forbidden"},
 		{"abort before the start", nothing, func(context.Context) error { panic(http.ErrAbortHandler) }, 0, ""},
 		{"abort as an error", begun, func(context.Context) error { return http.ErrAbortHandler }, 0, ""},
+		{"status of an error", nothing, func(context.Context) error { return fmt.Errorf("publish: %w", statusError(503)) }, 503, "publish: status 503"},
+		{"status of an error, too late", begun, func(context.Context) error { return statusError(503) }, 0, "status 503"},
+		{"status that is no error's", nothing, func(context.Context) error { return statusError(200) }, 500, "status 200"},
+		{"panic of a status", nothing, func(context.Context) error { panic(statusError(503)) }, 500, "panic: status 503"},
 		{"denied", nothing, func(context.Context) error { return asgi.Deny{} }, 403, ""},
 		{"denied, wrapped", nothing, func(context.Context) error { return fmt.Errorf("x: %w", asgi.Deny{Status: 404}) }, 404, ""},
 		{"denied too late", begun, func(context.Context) error { return asgi.Deny{} }, 0, "asgi: denied: 403 Forbidden"},
@@ -295,4 +306,37 @@ func ExampleHandler() {
 	// Output:
 	// 200 "hello\n"
 	// 404 ""
+}
+
+// Of Server there is one header: the application's, or else that of a handler in front.
+func TestServerHeader(t *testing.T) {
+	for own, want := range map[string]string{"": "front", "mine": "mine"} {
+		header := http.Header{}
+		if own != "" {
+			header["server"] = []string{own}
+		}
+		app := asgi.AppFunc(func(context.Context, *asgi.Scope, asgi.Receive, asgi.Send) error {
+			return asgi.Deny{Status: 204, Header: header}
+		})
+		w := httptest.NewRecorder()
+		w.Header().Set("Server", "front")
+		asgi.Handler{App: app}.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		if got := w.Header()["Server"]; len(got) != 1 || got[0] != want {
+			t.Errorf("Server is %q, want %q", got, want)
+		}
+	}
+}
+
+// A reader of a body that gives up with a Deny says how to answer.
+func TestBodyRefusedByItsReader(t *testing.T) {
+	app := asgi.AppFunc(func(ctx context.Context, _ *asgi.Scope, receive asgi.Receive, _ asgi.Send) error {
+		_, err := receive(ctx)
+		return err
+	})
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodPost, "/", iotest.ErrReader(fmt.Errorf("too slow: %w", asgi.Deny{Status: 408})))
+	asgi.Handler{App: app}.ServeHTTP(w, r)
+	if w.Code != 408 {
+		t.Errorf("status %d, want 408", w.Code)
+	}
 }

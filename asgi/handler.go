@@ -19,9 +19,11 @@ import (
 // client leaves or the response is complete.
 //
 // A response that has begun either completes or the connection is cut. An App that fails or returns before its
-// response has reached the client is answered for: [Deny] has the response it asks for, anything else is 500.
-// Later failures cut the connection, so that a client cannot take a part for the whole. The end of a response of unknown
-// length (one in several parts without Content-Length, or one with trailers) is sent by net/http when Serve returns.
+// response has reached the client is answered for. [Deny] has the response it asks for. An error with a method
+// StatusCode() int says a status of 400 to 599, as that of a broker which is away may say 503, and is a failure all the same.
+// Anything else is 500. Later failures cut the connection, so that a client cannot take a part for the whole. The end of a
+// response of unknown length (one in several parts without Content-Length, or one with trailers) is sent by net/http when
+// Serve returns.
 //
 // net/http adds a Date header; Content-Length is added to a response in one part. No type of content is guessed.
 // Extensions: http.response.trailers, early_hint, zerocopysend, pathsend, and push where the connection can. Trailers reach
@@ -87,6 +89,9 @@ func (h Handler) conclude(scope *Scope, x *exchange, err, ended error) {
 	var panicked *PanicError // whatever its value: a panic is no way to refuse
 	denied := x.phase == waiting && errors.As(err, &deny) && !errors.As(err, &panicked)
 	failure := Deny{Status: http.StatusInternalServerError, Body: []byte("Internal Server Error\n")}
+	if status, ok := statusOf(err); ok {
+		failure = Deny{Status: status, Body: []byte(http.StatusText(status) + "\n")}
+	}
 	switch {
 	case x.spoiled(err, ended):
 		failure = x.body.bad.deny

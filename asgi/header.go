@@ -72,6 +72,8 @@ func copyHeader(to, from http.Header) {
 				to[name] = values[:1:1]
 			}
 			continue
+		case "Server": // there is one, and the application's own counts
+			delete(to, name)
 		}
 		if len(values) == 0 {
 			to[name] = nil // net/http's way of leaving out a header that it would add

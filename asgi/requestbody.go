@@ -164,9 +164,12 @@ func fit(buf []byte, n int) []byte {
 // Deny that answers it; conclude sees to that where App does not return it.
 func (x *exchange) readFailed(err error) received {
 	var tooLarge *http.MaxBytesError
+	var refused Deny
 	var network net.Error
 	status := http.StatusBadRequest
 	switch {
+	case errors.As(err, &refused): // by whoever gave the body
+		status = refused.StatusCode()
 	case errors.As(err, &tooLarge):
 		status = http.StatusRequestEntityTooLarge
 	case x.over(), x.major != 1, errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &network),
