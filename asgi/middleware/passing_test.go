@@ -14,6 +14,7 @@ var everyMiddleware = map[string]asgi.Middleware{
 	"Cookies": middleware.Cookies,
 	"Host":    middleware.Host(),
 	"Origin":  middleware.Origin(),
+	"RealIP":  middleware.RealIP(middleware.RealIPOptions{RootPath: "X-Forwarded-Prefix"}),
 }
 
 // Case 145. Scopes of other types pass every middleware untouched, and so does what the app returns. (Channels' validator of

@@ -1,0 +1,238 @@
+package middleware
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/asgi/internal/origin"
+)
+
+// RealIPOptions say which proxies are believed, and what. The zero value believes a proxy on the same machine.
+//
+// Each field that believes a header asks for a proxy that sets that header itself or removes it: a header that the proxy
+// passes on as it came is the client's own invention.
+type RealIPOptions struct {
+	// Trusted are the addresses of the proxies, such as netip.MustParsePrefix("10.1.0.0/16"). Whoever can connect
+	// from one of them can claim to be anybody, so list proxies and not networks where others live too; with 0.0.0.0/0 every
+	// client is believed. Default: the loopback, 127.0.0.0/8 and ::1, which any user of the machine can connect from.
+	Trusted []netip.Prefix
+	// UnixSocket trusts peers on a Unix socket, which have no address. The permissions of the socket's file decide who that
+	// is. Default: they are not trusted.
+	UnixSocket bool
+	// Forwarded reads the header Forwarded (RFC 7239), of which host too is believed only with Host, instead of
+	// X-Forwarded-For and X-Forwarded-Proto. Never are both read, because a proxy writes one family and passes the
+	// other on from the client. Default: X-Forwarded-*.
+	Forwarded bool
+	// Host believes X-Forwarded-Host and X-Forwarded-Port, or the host of Forwarded. Many proxies pass these on without a
+	// look; without them, and a proxy that keeps the Host header (nginx: proxy_set_header Host $host), the Host header says
+	// it already. Default: they are ignored.
+	Host bool
+	// RootPath names a header in which the proxy says under which path it has mounted the application, percent-encoded, and
+	// which it has cut off: "X-Forwarded-Prefix", "Daphne-Root-Path". It goes in front of the scope's RootPath, Path and
+	// RawPath as the server's Options.RootPath does. No app sees the header. Default "": there is none.
+	RootPath string
+}
+
+// RealIP puts what a trusted proxy says about the client in the place of what the connection shows, which is the proxy:
+// [asgi.Scope.Client] and the scheme, and if asked for the host and the root path. Everything further in then sees the client:
+// limits, logs, and cookies, which are Secure where the client uses https.
+//
+// Anybody can write an X-Forwarded-For header, and what a proxy receives it passes on with its own peer's address at the end. So
+// headers count only if the peer itself is trusted, and the list is read from its end: addresses of trusted proxies are
+// skipped, and the first other one is the client, the last that somebody trusted has seen. What stands before it is hearsay.
+// If all are trusted, the first is the client. At an entry that is no address, such as "unknown", reading ends, and the
+// client is the proxy that wrote it. The client's port is 0 unless the proxy names it.
+//
+// Of X-Forwarded-Proto, -Host and -Port the last value counts, which is the nearest proxy's; values that make no sense
+// are ignored. Of Forwarded it is the element that names the client; a Forwarded header that cannot be parsed is refused
+// with 400, since its end may be part of the client's beginning. The headers stay in the scope.
+//
+// The server's own check of origins comes before any middleware: it compares with the Host header, so let the proxy keep
+// that, or name the site in the server's Options.Origins. For proxies that speak the PROXY protocol see the server's options.
+func RealIP(opts RealIPOptions) asgi.Middleware {
+	p := proxies{opts: opts}
+	if len(opts.Trusted) == 0 {
+		p.opts.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	}
+	for _, prefix := range opts.Trusted {
+		if !prefix.IsValid() || prefix.Addr().Is4In6() {
+			panic(fmt.Sprintf("asgi/middleware: RealIP: Trusted has %v, which no peer's address is in: write netip.MustParsePrefix(\"10.1.0.0/16\")", prefix))
+		}
+	}
+	p.opts.RootPath = http.CanonicalHeaderKey(opts.RootPath)
+	return func(app asgi.App) asgi.App {
+		return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+			if concerns(scope) {
+				seen, err := p.look(scope)
+				if err != nil {
+					return err
+				}
+				scope = seen
+			}
+			return app.Serve(ctx, scope, receive, send)
+		})
+	}
+}
+
+// proxies are the RealIPOptions with the defaults filled in.
+type proxies struct{ opts RealIPOptions }
+
+// told is what a proxy says; empty is nothing.
+type told struct{ client, scheme, host, port, rootPath string }
+
+// look returns the scope as the client would see it.
+func (p *proxies) look(scope *asgi.Scope) (*asgi.Scope, error) {
+	header := scope.Header()
+	_, hasRoot := header[p.opts.RootPath]
+	if !p.trustsPeer(scope) {
+		if hasRoot {
+			scope = scope.Derive(func(f *asgi.Fields) { delete(f.Header, p.opts.RootPath) })
+		}
+		return scope, nil
+	}
+	t, err := p.read(header)
+	if err != nil {
+		deny := asgi.Deny{Status: http.StatusBadRequest, Body: []byte("The Forwarded header is malformed.\n")}
+		return nil, fmt.Errorf("middleware: header Forwarded of the proxy %q: %w: %w", scope.Client(), err, deny)
+	}
+	if hasRoot {
+		t.rootPath = rootPath(last(header, p.opts.RootPath))
+	}
+	if t == (told{}) && !hasRoot {
+		return scope, nil
+	}
+	return scope.Derive(func(f *asgi.Fields) {
+		t.apply(f)
+		delete(f.Header, p.opts.RootPath)
+	}), nil
+}
+
+func (p *proxies) read(header http.Header) (told, error) {
+	if p.opts.Forwarded {
+		return p.readForwarded(header["Forwarded"])
+	}
+	t := told{client: p.clientOf(header["X-Forwarded-For"]), scheme: last(header, "X-Forwarded-Proto")}
+	if p.opts.Host {
+		t.host = last(header, "X-Forwarded-Host")
+		t.port = last(header, "X-Forwarded-Port")
+	}
+	return t, nil
+}
+
+// trustsPeer reports whether the peer is a proxy of ours.
+func (p *proxies) trustsPeer(scope *asgi.Scope) bool {
+	peer, err := netip.ParseAddrPort(scope.Client())
+	if err != nil {
+		_, err := netip.ParseAddrPort(scope.Server())
+		return err != nil && scope.Server() != "" && p.opts.UnixSocket
+	}
+	return p.trusts(peer.Addr())
+}
+
+func (p *proxies) trusts(addr netip.Addr) bool {
+	addr = addr.Unmap().WithZone("")
+	for _, prefix := range p.opts.Trusted {
+		if prefix.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// clientOf reads X-Forwarded-For from its end. It returns "" where nothing can be read.
+func (p *proxies) clientOf(lines []string) (client string) {
+	for i := len(lines) - 1; i >= 0; i-- {
+		for rest, comma := lines[i], 0; comma >= 0; {
+			comma = strings.LastIndexByte(rest, ',')
+			entry := rest[comma+1:]
+			rest = rest[:max(comma, 0)]
+			addr, ok := parseNode(strings.TrimSpace(entry))
+			if !ok {
+				return client
+			}
+			client = addr.String()
+			if !p.trusts(addr.Addr()) {
+				return client
+			}
+		}
+	}
+	return client
+}
+
+// parseNode reads an address with or without a port; IPv6 may have brackets. Without a port it is 0.
+func parseNode(s string) (netip.AddrPort, bool) {
+	if addr, err := netip.ParseAddrPort(s); err == nil {
+		return netip.AddrPortFrom(addr.Addr().Unmap().WithZone(""), addr.Port()), true
+	}
+	if inner, ok := strings.CutPrefix(s, "["); ok {
+		if s, ok = strings.CutSuffix(inner, "]"); !ok || !strings.Contains(s, ":") {
+			return netip.AddrPort{}, false
+		}
+	}
+	addr, err := netip.ParseAddr(s)
+	return netip.AddrPortFrom(addr.Unmap().WithZone(""), 0), err == nil
+}
+
+// last is the last value of a header that is a list, or "".
+func last(header http.Header, name string) string {
+	lines := header[name]
+	if len(lines) == 0 {
+		return ""
+	}
+	line := lines[len(lines)-1]
+	return strings.TrimSpace(line[strings.LastIndexByte(line, ',')+1:])
+}
+
+// apply changes what makes sense.
+func (t told) apply(f *asgi.Fields) {
+	if t.client != "" {
+		f.Client = t.client
+	}
+	switch scheme := strings.ToLower(t.scheme); {
+	case scheme != "http" && scheme != "https" && scheme != "ws" && scheme != "wss":
+	case f.Type == asgi.WebSocket:
+		f.Scheme = strings.Replace(scheme, "http", "ws", 1)
+	default:
+		f.Scheme = strings.Replace(scheme, "ws", "http", 1)
+	}
+	f.Host = t.hostOf(f.Host, f.Scheme)
+	if t.rootPath != "" {
+		f.RootPath = t.rootPath + f.RootPath
+		f.Path = t.rootPath + f.Path
+		f.RawPath = (&url.URL{Path: t.rootPath}).EscapedPath() + f.RawPath
+	}
+}
+
+// hostOf is the host that is told if it makes sense, with the port that is told if it has none of its own.
+func (t told) hostOf(host, scheme string) string {
+	if valid(t.host) {
+		host = t.host
+	}
+	own, err := origin.ParseHost(host)
+	if err != nil || own.Port != "" || t.port == "" || t.port == origin.DefaultPort(scheme) {
+		return host
+	}
+	if whole := host + ":" + t.port; valid(whole) {
+		return whole
+	}
+	return host
+}
+
+func valid(host string) bool {
+	_, err := origin.ParseHost(host)
+	return err == nil
+}
+
+// rootPath decodes the value of a root path header; "" where that is no path to mount something under.
+func rootPath(value string) string {
+	path, err := url.PathUnescape(strings.TrimRight(value, "/"))
+	if err != nil || !strings.HasPrefix(path, "/") || strings.ContainsFunc(path, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return ""
+	}
+	return path
+}
