@@ -20,10 +20,10 @@ import (
 // one that browsers refuse.
 func New(manager *scs.SessionManager) asgi.Middleware {
 	if manager == nil {
-		panic("asgi/middleware/sessions: New: manager is nil: pass the scs.SessionManager of the site")
+		panic("sessions: New: manager is nil: pass the scs.SessionManager of the site")
 	}
 	if err := checkCookie(manager.Cookie); err != nil {
-		panic("asgi/middleware/sessions: New: " + err.Error())
+		panic("sessions: New: " + err.Error())
 	}
 	return func(app asgi.App) asgi.App {
 		return middleware.Cookies(serving{manager, app})
@@ -45,7 +45,7 @@ func (a serving) Serve(ctx context.Context, scope *asgi.Scope, receive asgi.Rece
 	}
 	s := &session{manager: a.manager, send: send, scope: scope}
 	if err := s.load(ctx); err != nil {
-		return fmt.Errorf("asgi/middleware/sessions: load: %w", err)
+		return fmt.Errorf("sessions: load: %w", err)
 	}
 	inner := scopeKey.With(scope, s)
 	if s.foreign && scope.Type() == asgi.HTTP {

@@ -85,14 +85,14 @@ func (c over) Value(key any) any {
 	return c.beneath.Value(key)
 }
 
-// Loaded is when the middleware began to read the session from the store, for code that must know what happened since.
-// False for a session that LoadAndSave has read.
-func Loaded(ctx context.Context, manager *scs.SessionManager) (time.Time, bool) {
+// Loaded is when the middleware began to read the session from the store, for code that must know what may have happened
+// since; zero where LoadAndSave has read it. False if ctx has no session of this manager.
+func Loaded(ctx context.Context, manager *scs.SessionManager) (at time.Time, ok bool) {
 	s, err := of(ctx, manager)
 	if err != nil {
 		return time.Time{}, false
 	}
-	return s.loaded, !s.loaded.IsZero()
+	return s.loaded, true
 }
 
 // Save saves the session of ctx if it was modified. A session that is new or renewed, or was destroyed, needs a cookie,
@@ -102,7 +102,7 @@ func Loaded(ctx context.Context, manager *scs.SessionManager) (time.Time, bool) 
 func Save(ctx context.Context, manager *scs.SessionManager) error {
 	s, err := of(ctx, manager)
 	if err != nil {
-		return fmt.Errorf("asgi/middleware/sessions: save: %w", err)
+		return fmt.Errorf("sessions: save: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,18 +123,18 @@ func (s *session) save(ctx context.Context) error {
 	known := token != "" && token == s.stored
 	if known {
 		if err := s.exists(ctx); err != nil {
-			return fmt.Errorf("asgi/middleware/sessions: save: %w", err)
+			return fmt.Errorf("sessions: save: %w", err)
 		}
 	}
 	if len(m.Keys(ctx)) == 0 {
 		return s.empty(ctx, known)
 	}
 	if s.answered && (token == "" || token != s.client) {
-		return fmt.Errorf("asgi/middleware/sessions: save: the session has a new token: %w", middleware.ErrResponseBegun)
+		return fmt.Errorf("sessions: save: the session has a new token: %w", middleware.ErrResponseBegun)
 	}
 	token, expiry, err := m.Commit(ctx)
 	if err != nil {
-		return fmt.Errorf("asgi/middleware/sessions: save: %w", err)
+		return fmt.Errorf("sessions: save: %w", err)
 	}
 	s.stored, s.client = token, token
 	if s.answered {
@@ -147,7 +147,7 @@ func (s *session) save(ctx context.Context) error {
 func (s *session) empty(ctx context.Context, known bool) error {
 	if known {
 		if err := s.manager.Destroy(ctx); err != nil {
-			return fmt.Errorf("asgi/middleware/sessions: save: delete the empty session: %w", err)
+			return fmt.Errorf("sessions: save: delete the empty session: %w", err)
 		}
 	}
 	s.stored = ""
@@ -175,7 +175,7 @@ func (s *session) setCookie(ctx context.Context, token string, expiry time.Time)
 		err = middleware.SetCookie(s.scope, cookie)
 	}
 	if err != nil {
-		return fmt.Errorf("asgi/middleware/sessions: save: %w", err)
+		return fmt.Errorf("sessions: save: %w", err)
 	}
 	return nil
 }
@@ -212,7 +212,7 @@ func (bare) Value(any) any { return nil }
 func Reload(ctx context.Context, manager *scs.SessionManager) (context.Context, error) {
 	s, err := of(ctx, manager)
 	if err != nil {
-		return nil, fmt.Errorf("asgi/middleware/sessions: reload: %w", err)
+		return nil, fmt.Errorf("sessions: reload: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -221,7 +221,7 @@ func Reload(ctx context.Context, manager *scs.SessionManager) (context.Context, 
 		err = s.deleted()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("asgi/middleware/sessions: reload: %w", err)
+		return nil, fmt.Errorf("sessions: reload: %w", err)
 	}
 	return over{fresh, ctx}, nil
 }
@@ -232,7 +232,7 @@ func Reload(ctx context.Context, manager *scs.SessionManager) (context.Context, 
 func Renew(ctx context.Context, manager *scs.SessionManager) error {
 	s, err := of(ctx, manager)
 	if err != nil {
-		return fmt.Errorf("asgi/middleware/sessions: renew: %w", err)
+		return fmt.Errorf("sessions: renew: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -246,7 +246,7 @@ func Renew(ctx context.Context, manager *scs.SessionManager) error {
 		err = manager.RenewToken(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("asgi/middleware/sessions: renew: %w", err)
+		return fmt.Errorf("sessions: renew: %w", err)
 	}
 	s.stored = ""
 	return nil

@@ -1,0 +1,183 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/tideway-go/tideway/asgi"
+)
+
+// Middleware finds the user of each request and each WebSocket before the app runs, and lets those without one pass; bad
+// credentials are refused. Other types of scope pass through, as does a connection that is inside of it already.
+func (a *Authenticator[U]) Middleware(app asgi.App) asgi.App { return a.around(app, false) }
+
+// Require refuses connections without a user before the app runs: with Options.Refuse, or by waiting for the token of a
+// FirstMessage. It needs no Middleware around it, but works inside of one, around some routes.
+func (a *Authenticator[U]) Require(app asgi.App) asgi.App { return a.around(app, true) }
+
+func (a *Authenticator[U]) around(app asgi.App, required bool) asgi.App {
+	if app == nil {
+		panic("auth: the app inside is nil: pass the one to protect")
+	}
+	return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+		if t := scope.Type(); t != asgi.HTTP && t != asgi.WebSocket {
+			return app.Serve(ctx, scope, receive, send)
+		}
+		c, inside := a.key.Get(scope)
+		if inside {
+			return c.admit(ctx, app, required, scope, receive, send)
+		}
+		c, err := a.open(ctx, scope, send)
+		if err != nil {
+			return err
+		}
+		return c.serve(app, required, receive)
+	})
+}
+
+// open makes the connection and finds its user.
+func (a *Authenticator[U]) open(ctx context.Context, scope *asgi.Scope, send asgi.Send) (*connection[U], error) {
+	c := &connection[U]{auth: a, ctx: ctx, send: send, since: time.Now()}
+	if scope.Type() == asgi.HTTP {
+		c.request = new(request)
+		c.ctx, c.request.cancel = context.WithCancelCause(ctx)
+		c.ctx = requestContext{c.ctx, c.request}
+	}
+	c.layer = a.opts.Layer(scope)
+	found, err := a.find(c, &scope)
+	if err == nil {
+		c.scope = a.key.With(scope, c)
+		err = c.become(c.ctx, found)
+	}
+	if err != nil {
+		c.close()
+		return nil, a.refuse(err)
+	}
+	return c, nil
+}
+
+// serve runs the app and ends what the connection has.
+func (c *connection[U]) serve(app asgi.App, required bool, receive asgi.Receive) error {
+	defer c.close()
+	err := c.admit(c.ctx, app, required, c.scope, receive, c.forward)
+	if c.request != nil {
+		return c.conclude(err)
+	}
+	return err
+}
+
+// admit lets in who may.
+func (c *connection[U]) admit(ctx context.Context, app asgi.App, required bool, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+	switch {
+	case !required || c.isKnown():
+		return app.Serve(ctx, scope, receive, send)
+	case scope.Type() == asgi.WebSocket && c.auth.opts.FirstMessage != nil:
+		return c.firstMessage(ctx, app, scope, receive, send)
+	}
+	return c.auth.refusal(scope)
+}
+
+// A finding is who was found, and how to look again.
+type finding[U any] struct {
+	identity Identity[U]
+	ok       bool
+	since    time.Time // before the credentials were read; zero if that is not known
+	again    func(ctx context.Context) (Identity[U], error)
+}
+
+// find tries the ways in their order. It may change the scope.
+func (a *Authenticator[U]) find(c *connection[U], scope **asgi.Scope) (finding[U], error) {
+	ctx := c.ctx
+	if find := a.opts.Find; find != nil {
+		id, ok, err := find(ctx, *scope)
+		if ok || err != nil {
+			at := *scope
+			return finding[U]{id, true, c.since, func(ctx context.Context) (Identity[U], error) {
+				id, ok, err := find(ctx, at)
+				if err == nil && !ok {
+					err = ErrInvalid
+				}
+				return id, err
+			}}, err
+		}
+	}
+	if a.opts.Token != nil {
+		b, without := findBearer(*scope, a.opts.Query)
+		*scope = without
+		c.bare = b.offered
+		switch {
+		case b.bad:
+			return finding[U]{}, errBadRequest
+		case b.found:
+			return a.byToken(ctx, b.token, c.since)
+		}
+	}
+	if a.opts.Session != nil {
+		return a.bySession(ctx)
+	}
+	return finding[U]{}, nil
+}
+
+// byToken verifies a token.
+func (a *Authenticator[U]) byToken(ctx context.Context, token string, since time.Time) (finding[U], error) {
+	again := func(ctx context.Context) (Identity[U], error) { return a.opts.Token(ctx, token) }
+	id, err := again(ctx)
+	return finding[U]{id, true, since, again}, err
+}
+
+var (
+	errBadRequest = errors.New("more than one token, or what is none")
+	errRevoked    = fmt.Errorf("revoked: %w", ErrInvalid)
+)
+
+// refuse makes of an error what the client gets.
+func (a *Authenticator[U]) refuse(err error) error {
+	switch {
+	case errors.Is(err, errBadRequest):
+		deny := a.challenge("invalid_request")
+		deny.Status = http.StatusBadRequest
+		return deny
+	case errors.Is(err, ErrInvalid):
+		return a.challenge("invalid_token")
+	}
+	return fmt.Errorf("auth: find the user: %w", err)
+}
+
+// become makes a connection that of a user, unless the credentials have been revoked meanwhile.
+func (c *connection[U]) become(ctx context.Context, found finding[U]) error {
+	if !found.ok {
+		return nil
+	}
+	a := c.auth
+	id := a.opts.ID(found.identity.User)
+	if id == "" {
+		return errors.New("Options.ID names the user with an empty string: give each a name that is never another's")
+	}
+	if expired(found.identity) {
+		return ErrInvalid
+	}
+	joined := a.join(ctx, c)
+	last := c.enter(id, found)
+	if !joined.Before(found.since) || !last.Before(found.since) {
+		// A revocation may have come after the credentials were read and before the connection was in the registry.
+		fresh, err := found.again(ctx)
+		if err == nil && a.opts.ID(fresh.User) != id {
+			err = ErrInvalid
+		}
+		if err != nil {
+			return err
+		}
+		c.renew(fresh)
+	}
+	if c.hasEnded() {
+		return errRevoked
+	}
+	return nil
+}
+
+func expired[U any](id Identity[U]) bool {
+	return !id.Expires.IsZero() && !time.Now().Before(id.Expires)
+}
