@@ -47,7 +47,11 @@ func (l *Layer) GroupSend(ctx context.Context, group string, m Message) error {
 	if err := l.sendable(checkGroup(group), m); err != nil {
 		return &opError{op, group, err}
 	}
-	err = l.pass(ctx, m, func(m *driver.Message) error { return g.GroupSend(ctx, group, m) })
+	if l.opts.Propagator == nil && m.m.Trace() == "" {
+		err = g.GroupSend(ctx, group, l.arrive(m.m))
+	} else {
+		err = l.trace(ctx, m, func(m *driver.Message) error { return g.GroupSend(ctx, group, m) })
+	}
 	if err != nil {
 		return l.failed(op, group, err)
 	}

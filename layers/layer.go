@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tideway-go/tideway/layers/driver"
 )
@@ -66,7 +67,12 @@ func (l *Layer) Send(ctx context.Context, channel string, m Message) error {
 	if err := l.sendable(l.checkAddress(channel), m); err != nil {
 		return &opError{"send to", channel, err}
 	}
-	err := l.pass(ctx, m, func(m *driver.Message) error { return l.driver.Send(ctx, channel, m) })
+	var err error
+	if l.opts.Propagator == nil && m.m.Trace() == "" {
+		err = l.driver.Send(ctx, channel, l.arrive(m.m))
+	} else {
+		err = l.trace(ctx, m, func(m *driver.Message) error { return l.driver.Send(ctx, channel, m) })
+	}
 	if err != nil {
 		err = l.failed("send to", channel, err)
 		if errors.Is(err, ErrChannelFull) {
@@ -102,6 +108,9 @@ func (l *Layer) sendable(name error, m Message) error {
 	}
 	return nil
 }
+
+// arrive stamps a message: it is sent now, and arrives now where it stays in this process.
+func (l *Layer) arrive(m *driver.Message) *driver.Message { return m.Arrive(time.Now(), l.opts.Expiry) }
 
 // Close ends the layer: its channels and memberships end, what is buffered is sent within ctx, waiting Receives and
 // all later calls return [ErrClosed]. Closing twice is no error.

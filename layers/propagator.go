@@ -3,7 +3,6 @@ package layers
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/tideway-go/tideway/layers/driver"
 	"github.com/tideway-go/tideway/layers/internal/payload"
@@ -37,22 +36,19 @@ func (l *Layer) TraceContext(ctx context.Context, m Message) context.Context {
 	return l.opts.Propagator.Extract(ctx, trace)
 }
 
-// pass hands a message to the driver's send as it is now: with the trace context of ctx, and without that of an earlier
-// sending. A trace must not make a message too large.
-func (l *Layer) pass(ctx context.Context, m Message, send func(*driver.Message) error) error {
-	out := m.m
-	if l.opts.Propagator != nil || out.Trace() != "" {
-		out = l.retrace(ctx, m)
-	}
-	err := send(out.Arrive(time.Now(), l.opts.Expiry))
+// trace hands a message to the driver's send with the trace context of ctx, and without that of an earlier sending. A trace
+// must not make a message too large.
+func (l *Layer) trace(ctx context.Context, m Message, send func(*driver.Message) error) error {
+	out := l.traced(ctx, m)
+	err := send(l.arrive(out))
 	if err != nil && out.Trace() != "" && errors.Is(err, driver.ErrTooLarge) {
-		err = send(driver.NewMessage(m.Type(), m.m.Bare()).Arrive(time.Now(), l.opts.Expiry))
+		err = send(l.arrive(driver.NewMessage(m.Type(), m.m.Bare())))
 	}
 	return err
 }
 
-// retrace returns m with the trace context of ctx instead of its own.
-func (l *Layer) retrace(ctx context.Context, m Message) *driver.Message {
+// traced returns m with the trace context of ctx instead of its own.
+func (l *Layer) traced(ctx context.Context, m Message) *driver.Message {
 	bare, trace := m.m.Bare(), ""
 	if l.opts.Propagator != nil {
 		trace = l.opts.Propagator.Inject(ctx)
