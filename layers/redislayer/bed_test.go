@@ -25,7 +25,8 @@ const note layers.Type[text] = "note"
 type process struct {
 	testing.TB
 	*layers.Layer
-	c     *core
+	c     *core   // of Core
+	ps    *pubsub // of PubSub
 	cable *Cable
 	logs  *observer.ObservedLogs
 }

@@ -99,6 +99,43 @@ func TestForeignMembership(t *testing.T) {
 	eventually(t, func() bool { return len(b.members("room")) == 0 }, "L10: a channel that has ended does not stay a member")
 }
 
+// A membership that Python makes is known to Redis alone. Whoever of Tideway sends to the group in the second half of its time
+// renews it, and the channel's own process goes on with that, and ends it with the channel.
+func TestMembershipByPython(t *testing.T) {
+	b := newBed(t, 1)
+	const expiry = 20 * time.Second
+	change := func(o *Options) { o.GroupExpiry = expiry }
+	p, q := b.process(change), b.process(change)
+	b.age(b.process(change), p, q) // who are there for long
+	mine, theirs, ended := p.channel(), q.channel(), q.channel()
+	must(t, q.EndChannel(t.Context(), ended))
+	key := b.prefix + ":group:room"
+	young, old := seconds(time.Now().Add(-expiry/4)), seconds(time.Now().Add(-3*expiry/4))
+	for channel, score := range map[string]float64{mine: old, theirs: old, ended: old, "python": old, p.channel(): young} {
+		b.number("ZADD", key, decimal(score), channel)
+	}
+	p.groupSend("room", "a")
+	p.want(mine, "a")
+	q.want(theirs, "a")
+	score := func(channel string) float64 {
+		f, err := do(t, b.redis, "ZSCORE", key, channel).AsFloat64()
+		must(t, err)
+		return f
+	}
+	for channel, renewed := range map[string]bool{mine: true, theirs: true, "python": false} {
+		if got := score(channel); renewed != (got > young) {
+			t.Errorf("case 55: %s joined at %f, want it renewed: %t", channel, got, renewed)
+		}
+	}
+	eventually(t, func() bool { return q.c.local.Members("room") == 1 && p.c.local.Members("room") == 1 },
+		"L10: the owners know of the memberships; one young enough is left alone")
+	eventually(t, func() bool { return !slices.Contains(b.members("room"), ended) }, "L10: a channel that has ended leaves the group")
+	must(t, q.EndChannel(t.Context(), theirs))
+	if slices.Contains(b.members("room"), theirs) {
+		t.Error("L10: the membership does not end with its channel")
+	}
+}
+
 // What cannot be removed during an outage is removed after it.
 func TestEndedDuringOutage(t *testing.T) {
 	b := newBed(t, 1)

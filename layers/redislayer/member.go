@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"github.com/tideway-go/tideway/layers/driver"
 )
 
 // members lists the channels of a group, without those whose process is dead.
@@ -19,7 +21,8 @@ func (c *core) members(ctx context.Context, group string) ([]string, error) {
 		b.Zrange().Key(key).Min("0").Max("-1").Build(),
 		b.Zrange().Key(c.keys.processes()).Min("0").Max("-1").Withscores().Build(),
 		b.Time().Build(),
-		b.Zrange().Key(c.keys.holders(group)).Min("0").Max("-1").Build())
+		b.Zrange().Key(c.keys.holders(group)).Min("0").Max("-1").Build(),
+		b.Zrangebyscore().Key(key).Min("-inf").Max(decimal(seconds(time.Now().Add(-c.opts.GroupExpiry/2)))).Limit(0, adoptees).Build())
 	if err := firstError(results); err != nil {
 		return nil, s.failed(ctx, err)
 	}
@@ -39,7 +42,43 @@ func (c *core) members(ctx context.Context, group string) ([]string, error) {
 	if len(dead) > 0 {
 		c.bury(ctx, s, group, dead)
 	}
+	if old, err := results[5].AsStrSlice(); err == nil && len(old) > 0 {
+		c.adopt(ctx, s, group, old, alive)
+	}
 	return living, nil
+}
+
+// adoptees bounds how many memberships one send looks after.
+const adoptees = 100
+
+// adopt renews memberships that their own process does not, since half of the expiry has passed: Python made them, and told
+// nobody. Their process is told now, so that it renews them, and ends them with the channel. That it fails does not matter:
+// somebody sends again.
+func (c *core) adopt(ctx context.Context, s *shard, group string, old []string, alive map[string]bool) {
+	var orphans []string
+	for _, channel := range old {
+		if process, ours := processOf(channel); ours && alive[process] {
+			orphans = append(orphans, channel)
+		}
+	}
+	if len(orphans) == 0 || c.tellGroup(ctx, s, group, orphans, true) != nil {
+		return
+	}
+	for _, channel := range orphans {
+		m := membership{group, channel}
+		if c.own(channel) {
+			c.joined(m)
+		} else {
+			_ = c.tellOwner(ctx, orderJoin, m)
+		}
+	}
+}
+
+// joined notes a membership that Redis has already, of a channel of this process.
+func (c *core) joined(m membership) {
+	if _, err := c.local.Join(m.group, m.channel); err == driver.ErrNoChannel { // it has ended
+		c.shardOf(m.group).lease.later([]membership{m})
+	}
 }
 
 // alive is which processes have told of themselves lately; nil if this one cannot judge, because it has not been connected

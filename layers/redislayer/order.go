@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/tideway-go/tideway/layers/driver"
 	"github.com/tideway-go/tideway/layers/internal/payload"
 )
 
@@ -47,9 +46,7 @@ func (c *core) obey(data []byte) bool {
 	case orderFlush:
 		c.flushed()
 	case orderJoin:
-		if _, err := c.local.Join(m.group, m.channel); err == driver.ErrNoChannel { // it has ended
-			c.shardOf(m.group).lease.later([]membership{m})
-		}
+		c.joined(m)
 	case orderLeave:
 		c.local.Leave(m.group, m.channel)
 	default:

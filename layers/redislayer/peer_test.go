@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tideway-go/tideway/layers"
 	"github.com/tideway-go/tideway/layers/internal/payload"
 )
 
@@ -172,19 +173,23 @@ func (p *peer) want(channel string, texts ...string) {
 	}
 }
 
-// pubsub makes a layer of PubSub.
+// pubsub makes a layer of PubSub with a cable of its own.
 func (b *bed) pubsub(change func(*Options)) *process {
 	b.Helper()
 	p := &process{TB: b.TB, cable: NewCable(b, b.hosts)}
 	o, logs := b.options(p.cable, change)
-	p.logs = logs
-	l, err := PubSub(b.Context(), &o)
+	o, err := o.withDefaults()
 	must(b, err)
-	p.Layer = l
+	must(b, o.forPubSub())
+	shards, err := connectAll(b.Context(), &o, 6)
+	must(b, err)
+	p.ps = newPubsub(o, shards)
+	p.Layer, p.logs = layers.New(p.ps, &o.Options), logs
+	must(b, p.ps.run(b.Context()))
 	b.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), Patience)
 		defer cancel()
-		if err := l.Close(ctx); err != nil {
+		if err := p.Close(ctx); err != nil {
 			b.Errorf("closing a layer: %v", err)
 		}
 	})

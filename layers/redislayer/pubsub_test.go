@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/tideway-go/tideway/layers"
@@ -108,6 +109,43 @@ func TestPubSubUnsubscribes(t *testing.T) {
 	third := p.channel()
 	eventually(t, func() bool { return p.GroupAdd(t.Context(), "hall", third) == nil }, "the layer is back")
 	eventually(t, func() bool { return heard() == 0 }, "case 53: a group that was left during an outage is not heard after it")
+}
+
+// Case 31 for PubSub.
+func TestPubSubNothingIsLeft(t *testing.T) {
+	b := newBed(t, 1)
+	b.direct = true
+	p := b.pubsub(nil)
+	var workers sync.WaitGroup
+	for worker := range 4 {
+		workers.Go(func() { // as often as connections come and go
+			for i := range 2500 {
+				channel, err := p.Listen(t.Context(), nothing{})
+				if err == nil {
+					err = p.GroupAdd(t.Context(), fmt.Sprint("room", (worker+i)%7), channel)
+				}
+				if err == nil {
+					err = p.EndChannel(t.Context(), channel)
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	workers.Wait()
+	heard, err := do(t, b.redis, "PUBSUB", "CHANNELS", b.prefix+"*").AsStrSlice()
+	must(t, err)
+	if len(heard) != 1 || heard[0] != p.ps.keys.all() {
+		t.Errorf("L16, case 31: %v is still heard", heard)
+	}
+	if n := len(p.ps.groups.byName) + len(p.ps.asked.byID); n > 0 {
+		t.Errorf("L16, case 31: %d subscriptions and questions are left in the process", n)
+	}
+	for channel := range p.ps.local.Memberships() {
+		t.Errorf("L16: %s is left in a group", channel)
+	}
 }
 
 // Cases 33 and 35.
