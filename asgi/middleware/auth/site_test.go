@@ -29,8 +29,8 @@ type account struct{ Name, Hash string }
 type accounts struct {
 	mu    sync.Mutex
 	users map[string]account
-	err   error // of every Load
-	loads int
+	err   error  // of every Load
+	next  func() // runs in the next Load
 }
 
 func newAccounts() *accounts {
@@ -39,8 +39,14 @@ func newAccounts() *accounts {
 
 func (d *accounts) load(_ context.Context, id string) (account, error) {
 	d.mu.Lock()
+	next := d.next
+	d.next = nil
+	d.mu.Unlock()
+	if next != nil {
+		next()
+	}
+	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.loads++
 	if d.err != nil {
 		return account{}, d.err
 	}
