@@ -14,11 +14,14 @@
 //     lasts as long as a socket. It has the status of the answer.
 //   - "GET", and other methods, is an HTTP request until the application is done with it; an event stream until it begins.
 //   - "main.chat connect" is a consumer's handler, named by the type of its state and by what it was called for. The handlers
-//     of connect and of a request are children of the handshake or the request. Those of the client's messages ("main.chat
-//     text", "main.chat binary"), and the disconnect, begin traces of their own, linked to the handshake: otherwise a
-//     socket's trace would grow for days, and one sampling decision would hold for all of it.
+//     of connect and of a request are children of the handshake or the request while that lasts. Those of the client's
+//     messages ("main.chat text", "main.chat binary"), and a later disconnect, begin traces of their own, linked to the
+//     handshake: otherwise a socket's trace would grow for days, and one sampling decision would hold for all of it.
 //   - "main.chat message chat.message" is the handler of a layer message whose sender was traced, see below. A message that
 //     is forwarded without a handler makes no span for its members.
+//
+// A handler's span lasts as long as the handler: one that streams by a loop has a long one, and an AsyncSSEConsumer has none of
+// that kind. Work of Conn.Go is in no span, and may begin its own.
 //
 // A handler that fails has the error as an event and the status Error; a close or a refusal on purpose is none. Names of spans
 // are few; the path is an attribute, the query is not, since it may hold secrets.

@@ -16,8 +16,8 @@ import (
 // An observer makes spans of the handlers of one connection.
 type observer struct {
 	tracing *Tracing
-	began   trace.SpanContext // of the handshake or the request; invalid for a worker
-	request bool              // its handlers belong to one request
+	opening *opening // the handshake or the request; nil for a worker
+	request bool
 }
 
 // Opened implements consumers.Observer.
@@ -52,7 +52,7 @@ func (o *observer) place(ctx context.Context, call consumers.Call) (kind trace.S
 		}
 		return trace.SpanKindConsumer, o.link(), true
 	}
-	if o.request || call.Kind == consumers.KindConnect {
+	if o.opening.isOpen() && (o.request || call.Kind == consumers.KindConnect) {
 		return trace.SpanKindInternal, nil, true
 	}
 	return trace.SpanKindServer, append(o.link(), trace.WithNewRoot()), true
@@ -60,10 +60,10 @@ func (o *observer) place(ctx context.Context, call consumers.Call) (kind trace.S
 
 // link is one to what the connection began with.
 func (o *observer) link() []trace.SpanStartOption {
-	if !o.began.IsValid() {
+	if o.opening == nil {
 		return nil
 	}
-	return []trace.SpanStartOption{linkTo(o.began)}
+	return []trace.SpanStartOption{linkTo(o.opening.span)}
 }
 
 func linkTo(span trace.SpanContext) trace.SpanStartOption {

@@ -112,6 +112,9 @@ func TestEventStream(t *testing.T) {
 		p := alone(tracing.Options{})
 		app := p.Middleware(asgi.AppFunc(func(ctx context.Context, _ *asgi.Scope, _ asgi.Receive, send asgi.Send) error {
 			err := send(ctx, asgi.HTTPResponseStart{Status: 200, Header: http.Header{"Content-Type": {media}}})
+			if trace.SpanContextFromContext(ctx).IsValid() != open {
+				t.Errorf("%s: the ctx has the span %v when the response has begun", media, trace.SpanContextFromContext(ctx))
+			}
 			if n := len(p.spans.Ended()); (n == 0) != open {
 				t.Errorf("%s: %d spans have ended when the response has begun", media, n)
 			}

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"go.opentelemetry.io/otel/trace"
-
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/consumers"
 )
@@ -18,21 +16,14 @@ import (
 var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
 	http.MethodConnect, http.MethodOptions, http.MethodTrace}
 
-// A request is an HTTP request while its span lasts.
-type request struct {
-	span   trace.Span
-	status atomic.Int64
-	ended  atomic.Bool
-}
-
 // serveHTTP serves a request within a span.
 func (t *Tracing) serveHTTP(ctx context.Context, app asgi.App, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) (err error) {
 	name := scope.Method()
 	if !slices.Contains(methods, name) {
 		name = "_OTHER" // as OpenTelemetry's conventions have it
 	}
-	ctx, span := t.begin(ctx, scope, name)
-	r := &request{span: span}
+	o := t.open(ctx, scope, name)
+	var sent atomic.Int64 // the status
 	returned := false
 	defer func() {
 		status, failure := http.StatusInternalServerError, error(nil)
@@ -42,13 +33,16 @@ func (t *Tracing) serveHTTP(ctx context.Context, app asgi.App, scope *asgi.Scope
 		case err != nil:
 			status, failure = statusOf(err)
 		}
-		r.end(cmp.Or(int(r.status.Load()), status), failure)
+		o.end(cmp.Or(int(sent.Load()), status), failure)
 	}()
-	scope = consumers.WithObserver(scope, &observer{tracing: t, began: span.SpanContext(), request: true})
-	err = app.Serve(ctx, scope, receive, func(ctx context.Context, ev asgi.Event) error {
+	scope = consumers.WithObserver(scope, &observer{tracing: t, opening: o, request: true})
+	err = app.Serve(o, scope, receive, func(ctx context.Context, ev asgi.Event) error {
 		err := send(ctx, ev)
 		if start, ok := ev.(asgi.HTTPResponseStart); ok && err == nil {
-			r.started(start)
+			sent.Store(int64(start.Status))
+			if isEventStream(start.Header) { // it may last for days
+				o.end(start.Status, nil)
+			}
 		}
 		return err
 	})
@@ -56,17 +50,7 @@ func (t *Tracing) serveHTTP(ctx context.Context, app asgi.App, scope *asgi.Scope
 	return err
 }
 
-// started notes the status. An event stream may last for days, so its span ends here.
-func (r *request) started(ev asgi.HTTPResponseStart) {
-	r.status.Store(int64(ev.Status))
-	if media, _, err := mime.ParseMediaType(ev.Header.Get("Content-Type")); err == nil && media == "text/event-stream" {
-		r.end(ev.Status, nil)
-	}
-}
-
-func (r *request) end(status int, err error) {
-	if !r.ended.Swap(true) {
-		answered(r.span, status, err)
-		r.span.End()
-	}
+func isEventStream(header http.Header) bool {
+	media, _, err := mime.ParseMediaType(header.Get("Content-Type"))
+	return err == nil && media == "text/event-stream"
 }
