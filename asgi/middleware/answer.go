@@ -23,8 +23,8 @@ func begins(event asgi.Event) bool {
 	return false
 }
 
-// withHeader returns event with more headers, if it is one that begins a response.
-func withHeader(event asgi.Event, more http.Header) asgi.Event {
+// withHeader returns event with more headers, if it is one that begins a response. join says how the two become one.
+func withHeader(event asgi.Event, more http.Header, join joiner) asgi.Event {
 	switch e := event.(type) {
 	case asgi.HTTPResponseStart:
 		e.Header = join(e.Header, more)
@@ -39,8 +39,11 @@ func withHeader(event asgi.Event, more http.Header) asgi.Event {
 	return event
 }
 
-// join makes a map of its own, since what an app has sent is read-only. What both have is sent twice.
-func join(header, more http.Header) http.Header {
+// A joiner makes one header of an app's and of more. The result is a map of its own, since what an app has sent is read-only.
+type joiner func(header, more http.Header) http.Header
+
+// add sends what both have twice.
+func add(header, more http.Header) http.Header {
 	joined := maps.Clone(header)
 	if joined == nil {
 		joined = http.Header{}
@@ -51,8 +54,18 @@ func join(header, more http.Header) http.Header {
 	return joined
 }
 
+// keep lets the app's own values stand.
+func keep(header, more http.Header) http.Header {
+	kept := maps.Clone(more)
+	for name, values := range header {
+		delete(kept, http.CanonicalHeaderKey(name))
+		kept[name] = values
+	}
+	return kept
+}
+
 // deniedWith adds headers to the refusal that an app has returned as an error. Of any other error it changes nothing.
-func deniedWith(err error, more http.Header) error {
+func deniedWith(err error, more http.Header, join joiner) error {
 	var deny asgi.Deny
 	var panicked *asgi.PanicError
 	if len(more) == 0 || errors.As(err, &panicked) || !errors.As(err, &deny) {

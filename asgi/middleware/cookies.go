@@ -194,7 +194,7 @@ func (j *jar) answer(ctx context.Context, event asgi.Event) error {
 	if closes {
 		return j.undoIf(first, j.close(ctx, e, header))
 	}
-	return j.undoIf(first, j.send(ctx, withHeader(event, header)))
+	return j.undoIf(first, j.send(ctx, withHeader(event, header, add)))
 }
 
 // close refuses a handshake. A close has no headers, so with cookies it becomes the response that it stands for.
@@ -248,5 +248,5 @@ func (j *jar) refusal(err error) error {
 	if e, ok := err.(asgi.CloseError); ok && len(header) > 0 { // a close before the accept; one that is wrapped has a story for the log
 		return &denied{error: e, deny: asgi.Deny{Header: header}}
 	}
-	return deniedWith(err, header)
+	return deniedWith(err, header, add)
 }

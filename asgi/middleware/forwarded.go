@@ -9,7 +9,7 @@ import (
 
 // readForwarded reads the header Forwarded from its end as clientOf does X-Forwarded-For. The element in which reading ends
 // says scheme and host too: whoever wrote it was the proxy that the client had asked.
-func (p *proxies) readForwarded(lines []string) (told, error) {
+func (p *believer) readForwarded(lines []string) (told, error) {
 	if len(lines) == 0 {
 		return told{}, nil
 	}
@@ -30,7 +30,7 @@ func (p *proxies) readForwarded(lines []string) (told, error) {
 			break // "unknown", an obfuscated name, or nothing
 		}
 		t.client = addr.String()
-		if !p.trusts(addr.Addr()) {
+		if !p.opts.Proxies.has(addr.Addr()) {
 			break
 		}
 	}

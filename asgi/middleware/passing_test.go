@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/asgi/middleware"
@@ -11,10 +12,13 @@ import (
 
 // everyMiddleware has each middleware in a form that would refuse or change every request of no client at no host.
 var everyMiddleware = map[string]asgi.Middleware{
-	"Cookies": middleware.Cookies,
-	"Host":    middleware.Host(),
-	"Origin":  middleware.Origin(),
-	"RealIP":  middleware.RealIP(middleware.RealIPOptions{RootPath: "X-Forwarded-Prefix"}),
+	"Cookies":   middleware.Cookies,
+	"Host":      middleware.Host(),
+	"Origin":    middleware.Origin(),
+	"RealIP":    middleware.RealIP(middleware.RealIPOptions{RootPath: "X-Forwarded-Prefix"}),
+	"RequestID": middleware.RequestID(middleware.RequestIDOptions{}),
+	"Timeout":   middleware.Timeout(time.Hour),
+	"Recover":   middleware.Recover(func(context.Context, *asgi.Scope, error) error { return nil }),
 }
 
 // Case 145. Scopes of other types pass every middleware untouched, and so does what the app returns. (Channels' validator of

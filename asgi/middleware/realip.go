@@ -17,13 +17,8 @@ import (
 // Each field that believes a header asks for a proxy that sets that header itself or removes it: a header that the proxy
 // passes on as it came is the client's own invention.
 type RealIPOptions struct {
-	// Trusted are the addresses of the proxies, such as netip.MustParsePrefix("10.1.0.0/16"). Whoever can connect
-	// from one of them can claim to be anybody, so list proxies and not networks where others live too; with 0.0.0.0/0 every
-	// client is believed. Default: the loopback, 127.0.0.0/8 and ::1, which any user of the machine can connect from.
-	Trusted []netip.Prefix
-	// UnixSocket trusts peers on a Unix socket, which have no address. The permissions of the socket's file decide who that
-	// is. Default: they are not trusted.
-	UnixSocket bool
+	// Proxies are those that are believed. Default: whoever connects from the loopback.
+	Proxies Proxies
 	// Forwarded reads the header Forwarded (RFC 7239), of which host too is believed only with Host, instead of
 	// X-Forwarded-For and X-Forwarded-Proto. Never are both read, because a proxy writes one family and passes the
 	// other on from the client. Default: X-Forwarded-*.
@@ -55,16 +50,9 @@ type RealIPOptions struct {
 // The server's own check of origins comes before any middleware: it compares with the Host header, so let the proxy keep
 // that, or name the site in the server's Options.Origins. For proxies that speak the PROXY protocol see the server's options.
 func RealIP(opts RealIPOptions) asgi.Middleware {
-	p := proxies{opts: opts}
-	if len(opts.Trusted) == 0 {
-		p.opts.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
-	}
-	for _, prefix := range opts.Trusted {
-		if !prefix.IsValid() || prefix.Addr().Is4In6() {
-			panic(fmt.Sprintf("asgi/middleware: RealIP: Trusted has %v, which no peer's address is in: write netip.MustParsePrefix(\"10.1.0.0/16\")", prefix))
-		}
-	}
-	p.opts.RootPath = http.CanonicalHeaderKey(opts.RootPath)
+	opts.Proxies = opts.Proxies.checked("RealIP")
+	opts.RootPath = http.CanonicalHeaderKey(opts.RootPath)
+	p := believer{opts}
 	return func(app asgi.App) asgi.App {
 		return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
 			if concerns(scope) {
@@ -79,17 +67,17 @@ func RealIP(opts RealIPOptions) asgi.Middleware {
 	}
 }
 
-// proxies are the RealIPOptions with the defaults filled in.
-type proxies struct{ opts RealIPOptions }
+// A believer has the options with the defaults filled in.
+type believer struct{ opts RealIPOptions }
 
 // told is what a proxy says; empty is nothing.
 type told struct{ client, scheme, host, port, rootPath string }
 
 // look returns the scope as the client would see it.
-func (p *proxies) look(scope *asgi.Scope) (*asgi.Scope, error) {
+func (p *believer) look(scope *asgi.Scope) (*asgi.Scope, error) {
 	header := scope.Header()
 	_, hasRoot := header[p.opts.RootPath]
-	if !p.trustsPeer(scope) {
+	if !p.opts.Proxies.hasPeer(scope) {
 		if hasRoot {
 			scope = scope.Derive(func(f *asgi.Fields) { delete(f.Header, p.opts.RootPath) })
 		}
@@ -112,7 +100,7 @@ func (p *proxies) look(scope *asgi.Scope) (*asgi.Scope, error) {
 	}), nil
 }
 
-func (p *proxies) read(header http.Header) (told, error) {
+func (p *believer) read(header http.Header) (told, error) {
 	if p.opts.Forwarded {
 		return p.readForwarded(header["Forwarded"])
 	}
@@ -124,28 +112,8 @@ func (p *proxies) read(header http.Header) (told, error) {
 	return t, nil
 }
 
-// trustsPeer reports whether the peer is a proxy of ours.
-func (p *proxies) trustsPeer(scope *asgi.Scope) bool {
-	peer, err := netip.ParseAddrPort(scope.Client())
-	if err != nil {
-		_, err := netip.ParseAddrPort(scope.Server())
-		return err != nil && scope.Server() != "" && p.opts.UnixSocket
-	}
-	return p.trusts(peer.Addr())
-}
-
-func (p *proxies) trusts(addr netip.Addr) bool {
-	addr = addr.Unmap().WithZone("")
-	for _, prefix := range p.opts.Trusted {
-		if prefix.Contains(addr) {
-			return true
-		}
-	}
-	return false
-}
-
 // clientOf reads X-Forwarded-For from its end. It returns "" where nothing can be read.
-func (p *proxies) clientOf(lines []string) (client string) {
+func (p *believer) clientOf(lines []string) (client string) {
 	for i := len(lines) - 1; i >= 0; i-- {
 		for rest, comma := lines[i], 0; comma >= 0; {
 			comma = strings.LastIndexByte(rest, ',')
@@ -156,7 +124,7 @@ func (p *proxies) clientOf(lines []string) (client string) {
 				return client
 			}
 			client = addr.String()
-			if !p.trusts(addr.Addr()) {
+			if !p.opts.Proxies.has(addr.Addr()) {
 				return client
 			}
 		}

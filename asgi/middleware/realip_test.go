@@ -71,7 +71,7 @@ func TestRealIPClient(t *testing.T) {
 		{"a list replaces the loopback", ten, "127.0.0.1:99", lines("1.2.3.4"), "127.0.0.1:99"},
 		{"an address is a prefix", []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")}, proxy, lines("1.2.3.4, 10.0.0.2"), "10.0.0.2:0"},
 	} {
-		request, socket := seenThrough(t, middleware.RealIPOptions{Trusted: tc.trusted}, asgitest.Options{Client: tc.client,
+		request, socket := seenThrough(t, middleware.RealIPOptions{Proxies: middleware.Proxies{Trusted: tc.trusted}}, asgitest.Options{Client: tc.client,
 			Header: http.Header{"X-Forwarded-For": tc.header, "Forwarded": {"for=9.9.9.9;proto=https"}}})
 		if request.Client() != tc.want || socket.Client() != tc.want || request.Scheme() != "http" {
 			t.Errorf("%s: a request of %s (%s), a socket of %s, want %s", tc.name, request.Client(), request.Scheme(), socket.Client(), tc.want)
@@ -96,7 +96,7 @@ func TestRealIPUnixSocket(t *testing.T) {
 		{true, "", "", ""},
 		{true, "192.0.2.1:9", "/run/app.sock", "192.0.2.1:9"}, // the PROXY protocol over a Unix socket
 	} {
-		request, _ := seenThrough(t, middleware.RealIPOptions{UnixSocket: tc.trust}, asgitest.Options{
+		request, _ := seenThrough(t, middleware.RealIPOptions{Proxies: middleware.Proxies{UnixSocket: tc.trust}}, asgitest.Options{
 			Header: http.Header{"X-Forwarded-For": {"1.2.3.4"}},
 			Scope: func(s *asgi.Scope) *asgi.Scope {
 				return s.Derive(func(f *asgi.Fields) { f.Client, f.Server = tc.client, tc.server })
@@ -221,7 +221,7 @@ func TestRealIPForwarded(t *testing.T) {
 		{"text after quotes", []string{`for="1.2.3.4"x`}, "refused: expected a comma"},
 		{"twice", []string{"for=1.2.3.4;FOR=5.6.7.8"}, "refused: \"for\" is there twice"},
 	} {
-		opts := middleware.RealIPOptions{Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Forwarded: true, Host: true}
+		opts := middleware.RealIPOptions{Proxies: middleware.Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, Forwarded: true, Host: true}
 		o := asgitest.Options{Client: "10.0.0.1:99", Host: "a.com", Header: http.Header{"Forwarded": tc.lines,
 			"X-Forwarded-For": {"9.9.9.9"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"evil.com"}}}
 		if why, refused := strings.CutPrefix(tc.want, "refused: "); refused {
@@ -276,7 +276,7 @@ func FuzzRealIP(f *testing.F) {
 func TestRealIPPanics(t *testing.T) {
 	for _, prefix := range []netip.Prefix{{}, netip.MustParsePrefix("::ffff:10.0.0.0/104")} {
 		panicsWith(t, "asgi/middleware: RealIP: ", "netip.MustParsePrefix", func() {
-			middleware.RealIP(middleware.RealIPOptions{Trusted: []netip.Prefix{prefix}})
+			middleware.RealIP(middleware.RealIPOptions{Proxies: middleware.Proxies{Trusted: []netip.Prefix{prefix}}})
 		})
 	}
 }

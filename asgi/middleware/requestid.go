@@ -1,0 +1,86 @@
+package middleware
+
+import (
+	"context"
+	"crypto/rand"
+	"net/http"
+
+	"github.com/tideway-go/tideway/asgi"
+)
+
+// RequestIDOptions say where ids come from and go to. The zero value is ready.
+type RequestIDOptions struct {
+	// Header is the header in which an id comes from a proxy and goes to the client. Default "X-Request-Id".
+	Header string
+	// Proxies are the peers whose ids are taken over, so that one id stands in all their logs and ours. An id of anybody else
+	// is ignored: it could repeat another's. Default: whoever connects from the loopback.
+	Proxies Proxies
+}
+
+// RequestID gives each request and each WebSocket an id, under which everything about it is found in the logs of all that it
+// went through: [RequestIDOf]. The id is the one that a trusted proxy has sent, or 26 random letters and digits. It
+// goes out in the header of the answer, also of a refusal, unless the app has set that header; a refusal that is a close before
+// the accept, and the 500 that a server makes up, have none. Package accesslog adds it to the connection's logger.
+//
+// An id from a proxy has 1 to 128 letters, digits and -_.:/+=@; any other is replaced.
+//
+// It stands outside of [RealIP], behind which no peer is a proxy any more. Inside of another RequestID it does nothing.
+func RequestID(opts RequestIDOptions) asgi.Middleware {
+	proxies := opts.Proxies.checked("RequestID")
+	name := http.CanonicalHeaderKey(opts.Header)
+	if name == "" {
+		name = "X-Request-Id"
+	}
+	return func(app asgi.App) asgi.App {
+		return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+			if _, nested := requestIDKey.Get(scope); nested || !concerns(scope) {
+				return app.Serve(ctx, scope, receive, send)
+			}
+			id := ""
+			if proxies.hasPeer(scope) {
+				id = incomingID(scope.Header()[name])
+			}
+			if id == "" {
+				id = rand.Text()
+			}
+			header := http.Header{name: {id}}
+			err := app.Serve(ctx, requestIDKey.With(scope, id), receive, func(ctx context.Context, event asgi.Event) error {
+				return send(ctx, withHeader(event, header, keep))
+			})
+			return deniedWith(err, header, keep)
+		})
+	}
+}
+
+// RequestIDOf returns the id of a request or a WebSocket, "" outside of [RequestID].
+func RequestIDOf(scope *asgi.Scope) string {
+	id, _ := requestIDKey.Get(scope)
+	return id
+}
+
+var requestIDKey = asgi.NewKey[string]("request id")
+
+// incomingID returns the one value if it is fit for logs and headers, or "".
+func incomingID(values []string) string {
+	if len(values) != 1 || len(values[0]) > 128 {
+		return ""
+	}
+	for _, c := range []byte(values[0]) {
+		if !idByte(c) {
+			return ""
+		}
+	}
+	return values[0]
+}
+
+func idByte(c byte) bool {
+	switch {
+	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		return true
+	}
+	switch c {
+	case '-', '_', '.', ':', '/', '+', '=', '@':
+		return true
+	}
+	return false
+}
