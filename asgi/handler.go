@@ -118,7 +118,7 @@ func (h Handler) conclude(scope *Scope, x *exchange, err, ended error) {
 	}
 	switch {
 	case x.phase == complete:
-	case ended == nil && !x.broken && (x.phase == waiting || x.phase == started):
+	case (ended == nil || x.body.bad != nil && x.body.bad.given) && !x.broken && (x.phase == waiting || x.phase == started):
 		h.answer(scope, x, failure)
 	default:
 		panic(http.ErrAbortHandler)

@@ -35,6 +35,7 @@ type requestBody struct {
 type badBody struct {
 	cause error
 	deny  Deny
+	given bool // up by its reader: the client is there, though for net/http any end of reading is the client's leaving
 }
 
 func (b *badBody) Error() string { return "asgi: receive: request body: " + b.cause.Error() }
@@ -177,7 +178,7 @@ func (x *exchange) readFailed(err error) received {
 		x.end(DisconnectError{By: ByClient})
 		return received{event: HTTPDisconnect{}}
 	}
-	x.body.bad = &badBody{err, Deny{Status: status}}
+	x.body.bad = &badBody{err, Deny{Status: status}, errors.As(err, &refused)}
 	return received{err: x.body.bad}
 }
 
@@ -187,7 +188,7 @@ func (x *exchange) spoiled(err, ended error) bool {
 	bad := x.body.bad
 	var panicked *PanicError
 	switch {
-	case bad == nil || ended != nil || x.phase == complete:
+	case bad == nil || ended != nil && !bad.given || x.phase == complete:
 		return false
 	case errors.Is(err, bad):
 		return !errors.As(err, &panicked)
