@@ -48,6 +48,7 @@
 //
 // # Cost
 //
-// Without the middleware, nothing. With it, an open socket takes about 1 KiB more, sampled or not, and each handler some
-// microseconds; a sampler that says no halves that. A layer with a Propagator asks the ctx of each send for a span.
+// Without the middleware, nothing. With it, an open socket takes up to 5 KiB more: a goroutine's stack grows with the first
+// span, the rest is less than 1 KiB. Each handler takes two or three microseconds more, half of that where the sampler says no
+// (BenchmarkHandler). A layer with a Propagator asks the ctx of each send for a span.
 package tracing

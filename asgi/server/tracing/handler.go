@@ -3,7 +3,6 @@ package tracing
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -35,56 +34,52 @@ func (o *observer) Begin(ctx context.Context, call consumers.Call) context.Conte
 	if !ok {
 		return ctx
 	}
-	opts = append(opts, trace.WithTimestamp(call.Began), trace.WithSpanKind(kind), trace.WithAttributes(attributes(call)...))
-	ctx, span := o.tracing.tracer.Start(ctx, spanName(call), opts...)
+	d := o.tracing.handlers.get(call)
+	ctx, span := o.tracing.tracer.Start(ctx, d.name, append(opts, d.attributes, kind)...)
 	return context.WithValue(ctx, spanKey{o.tracing}, span)
 }
 
+// Options that are the same for all spans.
+var (
+	asConsumer = trace.WithSpanKind(trace.SpanKindConsumer)
+	asInternal = trace.WithSpanKind(trace.SpanKindInternal)
+	asServer   = trace.WithSpanKind(trace.SpanKindServer)
+	newRoot    = trace.WithNewRoot()
+)
+
 // place says what the span of a handler is a child of, or linked to, and whether there is to be one.
-func (o *observer) place(ctx context.Context, call consumers.Call) (kind trace.SpanKind, opts []trace.SpanStartOption, ok bool) {
+func (o *observer) place(ctx context.Context, call consumers.Call) (kind trace.SpanStartOption, opts []trace.SpanStartOption, ok bool) {
 	if call.Kind == consumers.KindMessage {
 		sender := trace.SpanContextFromContext(ctx)
 		if !sender.IsRemote() {
-			return 0, nil, false
+			return nil, nil, false
 		}
 		if o.tracing.opts.LinkMessages {
-			return trace.SpanKindConsumer, append(o.link(), trace.WithNewRoot(), linkTo(sender)), true
+			return asConsumer, append(o.link(), newRoot, linkTo(sender)), true
 		}
-		return trace.SpanKindConsumer, o.link(), true
+		return asConsumer, o.link(), true
 	}
 	if o.opening.isOpen() && (o.request || call.Kind == consumers.KindConnect) {
-		return trace.SpanKindInternal, nil, true
+		return asInternal, nil, true
 	}
-	return trace.SpanKindServer, append(o.link(), trace.WithNewRoot()), true
+	return asServer, append(o.link(), newRoot), true
 }
 
 // link is one to what the connection began with.
 func (o *observer) link() []trace.SpanStartOption {
+	opts := make([]trace.SpanStartOption, 0, 5)
 	if o.opening == nil {
-		return nil
+		return opts
 	}
-	return []trace.SpanStartOption{linkTo(o.opening.span)}
+	return append(opts, linkTo(o.opening.span))
 }
 
 func linkTo(span trace.SpanContext) trace.SpanStartOption {
 	return trace.WithLinks(trace.Link{SpanContext: span})
 }
 
-// spanName is "main.chat text", or "main.chat message chat.message".
-func spanName(call consumers.Call) string {
-	return strings.TrimSuffix(call.Consumer+" "+string(call.Kind)+" "+call.Type, " ")
-}
-
-func attributes(call consumers.Call) []attribute.KeyValue {
-	list := []attribute.KeyValue{attribute.String("tideway.consumer", call.Consumer), attribute.String("tideway.kind", string(call.Kind))}
-	if call.Type != "" {
-		list = append(list, attribute.String("tideway.type", call.Type))
-	}
-	return list
-}
-
 // End implements consumers.Observer.
-func (o *observer) End(ctx context.Context, call consumers.Call, result consumers.Result) {
+func (o *observer) End(ctx context.Context, _ consumers.Call, result consumers.Result) {
 	span, ok := ctx.Value(spanKey{o.tracing}).(trace.Span)
 	if !ok {
 		return
@@ -94,7 +89,7 @@ func (o *observer) End(ctx context.Context, call consumers.Call, result consumer
 	case consumers.OutcomeError, consumers.OutcomePanic, consumers.OutcomeInvalid:
 		failed(span, result.Err)
 	}
-	span.End(trace.WithTimestamp(call.Began.Add(result.Took)))
+	span.End()
 }
 
 // failed notes an error in a span.

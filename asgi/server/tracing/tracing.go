@@ -29,8 +29,9 @@ type Options struct {
 // A Tracing makes spans, and is the Propagator of layers.Options. Its methods may be called from any goroutine. Make it
 // with [New].
 type Tracing struct {
-	opts   Options
-	tracer trace.Tracer
+	opts     Options
+	tracer   trace.Tracer
+	handlers descriptions
 }
 
 // New makes a Tracing. Nil options are the defaults.
