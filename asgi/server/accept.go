@@ -29,7 +29,7 @@ func (c *conn) accept(w http.ResponseWriter, r *http.Request, hs *handshake, e a
 	if err := c.takeOver(w); err != nil {
 		return false, err
 	}
-	if err := c.upgrade(w, r, acceptHeader(e)); err != nil {
+	if err := c.upgrade(w, r, acceptHeader(e, c.srv.opts.ServerHeader)); err != nil {
 		c.net.Close()
 		c.lose(asgi.DisconnectError{Code: codeAbnormal, Reason: err.Error(), By: asgi.ByNetwork}, false)
 		hs.result = resultAbandoned
@@ -41,15 +41,20 @@ func (c *conn) accept(w http.ResponseWriter, r *http.Request, hs *handshake, e a
 }
 
 // acceptHeader is what the 101 says besides the handshake itself.
-func acceptHeader(e asgi.WebSocketAccept) http.Header {
-	if e.Subprotocol == "" {
+func acceptHeader(e asgi.WebSocketAccept, server string) http.Header {
+	if e.Subprotocol == "" && server == "" {
 		return e.Header
 	}
 	header := e.Header.Clone()
 	if header == nil {
 		header = http.Header{}
 	}
-	header["Sec-Websocket-Protocol"] = []string{e.Subprotocol}
+	if e.Subprotocol != "" {
+		header["Sec-Websocket-Protocol"] = []string{e.Subprotocol}
+	}
+	if server != "" && len(header["Server"]) == 0 {
+		header["Server"] = []string{server}
+	}
 	return header
 }
 

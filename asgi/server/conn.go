@@ -233,8 +233,8 @@ func (c *conn) conclude(err error) {
 // logRefused is the line about an application that failed after its handshake had been answered.
 func (c *conn) logRefused(err error) {
 	var deny asgi.Deny
-	if errors.As(err, &deny) {
-		return // it came too late, to a client that had gone
+	if _, says := statusOf(err); says || errors.As(err, &deny) {
+		return // there is a line, or it came too late, to a client that had gone
 	}
 	_, _, failure := result(err, true)
 	c.logFailure(failure)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -193,7 +194,12 @@ func (c *conn) refuse(w http.ResponseWriter, r *http.Request, hs *handshake, err
 			err = asgi.Deny{}
 		}
 	}
+	status, says := statusOf(err)
 	switch {
+	case says:
+		hs.result = refusal(status)
+		c.srv.log.Warn("websocket: refused because of an error", zap.String("path", c.path), zap.Int("status", status), zap.Error(err))
+		err = asgi.Deny{Status: status, Body: []byte(http.StatusText(status) + "\n")}
 	case errors.As(err, &deny):
 		hs.result = refusal(deny.StatusCode())
 		c.srv.log.Info("websocket: refused", zap.String("path", c.path), zap.Error(err))
@@ -206,6 +212,21 @@ func (c *conn) refuse(w http.ResponseWriter, r *http.Request, hs *handshake, err
 	}
 	hs.count(c.srv)
 	c.respond(w, r, func(context.Context, *asgi.Scope, asgi.Receive, asgi.Send) error { return err })
+}
+
+// statusOf finds an error that says how to answer, as [asgi.Handler] does for HTTP.
+func statusOf(err error) (status int, ok bool) {
+	var says interface {
+		error
+		StatusCode() int
+	}
+	var deny asgi.Deny
+	var panicked *asgi.PanicError
+	if errors.As(err, &panicked) || errors.As(err, &deny) || !errors.As(err, &says) {
+		return 0, false
+	}
+	status = says.StatusCode()
+	return status, status >= 400 && status <= 599
 }
 
 // unavailable is the answer to a handshake that this server ends.
@@ -275,6 +296,8 @@ func (s *Server) checkRequest(r *http.Request) (status int, problem string) {
 		return http.StatusBadRequest, problem
 	}
 	switch {
+	case s.tooMany(r.Header):
+		return http.StatusRequestHeaderFieldsTooLarge, errManyHeaders
 	case r.ProtoMajor != 1 || r.ProtoMinor < 1:
 		return http.StatusBadRequest, "a WebSocket handshake needs HTTP/1.1"
 	case r.Method != http.MethodGet:
@@ -312,9 +335,18 @@ func (s *Server) reject(w http.ResponseWriter, r *http.Request, status int, prob
 			zap.String("hint", "to let this page in, add its origin to server.Options.Origins"))
 	case http.StatusMethodNotAllowed:
 		w.Header().Set("Allow", http.MethodGet)
+	case http.StatusServiceUnavailable:
+		result = resultLimited
+		if problem == reasonShutdown {
+			result = resultDraining
+		}
+		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+		problem = http.StatusText(status) // how much there is room for is nobody's business
 	}
 	s.counts.handshakes[result].Add(1)
 	s.log.Warn("websocket: handshake refused", fields...)
-	w.Header().Set("Sec-WebSocket-Version", "13")
+	if result == resultMalformed {
+		w.Header().Set("Sec-WebSocket-Version", "13")
+	}
 	http.Error(w, problem, status)
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 )
@@ -17,6 +18,26 @@ func subprotocols(h http.Header) []string {
 	}
 	return list
 }
+
+// withoutUnderscores leaves out the headers with an underscore in their names. CGI, WSGI and their like make underscores of
+// hyphens, so that X_Forwarded_For passes for X-Forwarded-For where somebody behind this server looks, though no proxy in front
+// has set or removed it (CVE-2015-0219).
+func withoutUnderscores(h http.Header) http.Header {
+	changed := false
+	for name := range h {
+		if !strings.Contains(name, "_") {
+			continue
+		}
+		if !changed {
+			h, changed = maps.Clone(h), true // it may be the request's own
+		}
+		delete(h, name)
+	}
+	return h
+}
+
+// errManyHeaders is the answer to more headers than Options.MaxHeaders.
+const errManyHeaders = "the request has too many header lines"
 
 // validToken reports whether s may be a header's name (RFC 9110 section 5.6.2).
 func validToken(s string) bool {

@@ -82,6 +82,38 @@ type Options struct {
 	// connection. Default 5 s; negative: off. It has an effect in Run and Serve.
 	HeaderTimeout time.Duration
 
+	// MaxHeaderBytes bounds a request's header, in all; net/http answers 431 to a larger one, and reads up to 4 KiB more.
+	// Default 64 KiB. It has an effect in Run and Serve.
+	MaxHeaderBytes int
+
+	// MaxHeaders bounds the lines of a request's header; the answer to more is 431. Default 200; negative: off.
+	MaxHeaders int
+
+	// BodyTimeout is how long a client may take to send each 64 KiB of a request's body, or its rest. Only the time counts in
+	// which the application waits for it. Then the request is answered with 408. Default 30 s; negative: off, for applications
+	// that talk in both directions over one HTTP request.
+	BodyTimeout time.Duration
+
+	// MaxBody bounds the bytes of a request's body; the answer to a larger one is 413, before "100 Continue" where its
+	// length is known. Default 0: no limit, since the application takes a body in parts, and bounds what it collects.
+	MaxBody int
+
+	// IdleTimeout is how long an HTTP connection that a client keeps open waits for the next request. Default 2 min;
+	// negative: off. It has an effect in Run and Serve.
+	IdleTimeout time.Duration
+
+	// MaxWebSockets bounds the WebSockets, with those whose handshake is under way; the answer to more is 503, with Retry-After.
+	// Each takes a file descriptor, of which `ulimit -n` is the bound. Default 0: no limit.
+	MaxWebSockets int
+
+	// MaxHandshakes bounds the handshakes that the application has not answered yet, as when everybody comes back at once and
+	// each has to be looked up; the answer to more is 503, with Retry-After. Default 0: no limit.
+	MaxHandshakes int
+
+	// MaxRequests bounds the HTTP requests that are being answered, streams and long polls among them; the answer to more is
+	// 503, with Retry-After. Default 0: no limit.
+	MaxRequests int
+
 	// HandshakeTimeout is how long an application may think before it accepts or refuses a WebSocket. Then the client
 	// gets 503 and ctx ends. Default 5 s; negative: off.
 	HandshakeTimeout time.Duration
@@ -125,6 +157,10 @@ type Options struct {
 	// one makes Send wait. Default 1 MiB.
 	QueueSize int
 
+	// ServerHeader is the value of the header Server in responses that have none of their own. Default "": there is no such
+	// header, which tells an attacker nothing.
+	ServerHeader string
+
 	// Compression offers permessage-deflate (RFC 7692) without context takeover. Default off: each compressor
 	// takes about a megabyte while it works, short messages hardly shrink, and where a message holds a secret beside text
 	// that an attacker chose, its compressed length tells the secret bit by bit (as in CRIME and BREACH).
@@ -143,6 +179,10 @@ const (
 	defaultAppCloseTimeout  = 10 * time.Second
 	defaultShutdownWindow   = time.Second
 	defaultQueueSize        = 1 << 20
+	defaultMaxHeaderBytes   = 64 << 10
+	defaultMaxHeaders       = 200
+	defaultBodyTimeout      = 30 * time.Second
+	defaultIdleTimeout      = 2 * time.Minute
 )
 
 // resolve returns a copy with the defaults filled in, in which zero means off. It panics on nonsense.
@@ -165,6 +205,16 @@ func (o *Options) resolve() Options {
 	r.ShutdownCode = cmp.Or(r.ShutdownCode, codeGoingAway)
 	r.checkUnits()
 	orOff(&r.DrainDelay, 0)
+	orOff(&r.MaxHeaders, defaultMaxHeaders)
+	orOff(&r.BodyTimeout, defaultBodyTimeout)
+	orOff(&r.IdleTimeout, defaultIdleTimeout)
+	for _, limit := range []*int{&r.MaxBody, &r.MaxWebSockets, &r.MaxHandshakes, &r.MaxRequests} {
+		orOff(limit, 0)
+	}
+	mustPositive("MaxHeaderBytes", &r.MaxHeaderBytes, defaultMaxHeaderBytes)
+	if !validHeaderValue(r.ServerHeader) {
+		panic(fmt.Sprintf("asgi/server: New: Options.ServerHeader has a control character: %q", r.ServerHeader))
+	}
 	orOff(&r.HeaderTimeout, defaultHeaderTimeout)
 	orOff(&r.HandshakeTimeout, defaultHandshakeTimeout)
 	orOff(&r.MaxMessage, defaultMaxMessage)
@@ -208,6 +258,7 @@ func (o *Options) checkUnits() {
 		{"HeaderTimeout", o.HeaderTimeout}, {"HandshakeTimeout", o.HandshakeTimeout}, {"PingInterval", o.PingInterval},
 		{"PingTimeout", o.PingTimeout}, {"WriteTimeout", o.WriteTimeout}, {"AppCloseTimeout", o.AppCloseTimeout},
 		{"ShutdownWindow", o.ShutdownWindow}, {"DrainDelay", o.DrainDelay},
+		{"BodyTimeout", o.BodyTimeout}, {"IdleTimeout", o.IdleTimeout},
 	} {
 		if d := limit.d; d > 0 && d < time.Millisecond {
 			unit := "Second"

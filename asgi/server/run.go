@@ -11,11 +11,6 @@ import (
 	"go.uber.org/zap"
 )
 
-const (
-	maxHeaderBytes = 64 << 10        // of a request; net/http answers 431
-	idleTimeout    = 2 * time.Minute // of a kept-alive HTTP connection
-)
-
 // Run listens on Options.Addr and serves until ctx ends or [Server.Shutdown] is called. Then it shuts down: it stops
 // listening, HTTP requests and WebSockets end as Shutdown says, and last the application's lifespan, which has
 // Options.AppCloseTimeout. It returns nil after a clean shutdown, also when ctx had ended before it began to serve.
@@ -163,8 +158,8 @@ func (s *Server) httpServer(requests context.Context) *http.Server {
 	hs := &http.Server{
 		ReadHeaderTimeout: s.opts.HeaderTimeout,
 		WriteTimeout:      s.opts.WriteTimeout, // of what net/http answers by itself; asgi.Handler begins anew
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
+		IdleTimeout:       s.opts.IdleTimeout,
+		MaxHeaderBytes:    s.opts.MaxHeaderBytes,
 		ErrorLog:          s.errorLog(),
 		BaseContext:       func(net.Listener) context.Context { return requests },
 	}

@@ -48,6 +48,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	newest  *conn         // of all connections, which are a list
+	joined  int           // their number
 	open    int           // those that are accepted
 	gone    Stats         // what those counted that have left
 	idle    chan struct{} // closed when the last connection has gone; made on demand
@@ -97,10 +98,9 @@ func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request, keep func(
 		return
 	}
 	values := keep(r.Context())
-	c := s.join(values, r.URL.Path)
+	c, problem := s.join(values, r.URL.Path)
 	if c == nil {
-		s.counts.handshakes[resultDraining].Add(1)
-		http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
+		s.reject(w, r, http.StatusServiceUnavailable, problem)
 		return
 	}
 	go c.runner(s.websocketScope(r, values))() // join has counted it; Shutdown waits
@@ -116,9 +116,20 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, problem, http.StatusBadRequest)
 		return
 	}
-	s.counts.httpOpen.Add(1)
+	if s.tooMany(r.Header) {
+		s.counts.httpBadRequests.Add(1)
+		http.Error(w, errManyHeaders, http.StatusRequestHeaderFieldsTooLarge)
+		return
+	}
 	defer s.counts.httpOpen.Add(-1)
-	s.http.ServeHTTP(w, r)
+	if open := s.counts.httpOpen.Add(1); s.opts.MaxRequests > 0 && open > int64(s.opts.MaxRequests) {
+		s.counts.httpRefused.Add(1)
+		full(w)
+		return
+	}
+	if r = s.limitBody(w, r); r != nil {
+		s.http.ServeHTTP(w, r)
+	}
 }
 
 // direct is the handler where this server itself runs net/http, with nothing between but Options.Wrap. Without that the values
@@ -134,6 +145,9 @@ func (s *Server) direct(hs *http.Server) http.Handler {
 		served = s.opts.Wrap(served)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.opts.ServerHeader != "" {
+			w.Header()["Server"] = []string{s.opts.ServerHeader}
+		}
 		served.ServeHTTP(w, r)
 		if !websocket.IsWebSocketUpgrade(r) { // for what net/http has still to write; it sets its own with the next request
 			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.opts.WriteTimeout))
@@ -154,23 +168,29 @@ func (s *Server) Ready() bool {
 	return !s.draining.Load() && (!own || s.listening.Load())
 }
 
-// join makes a connection, or nil during a shutdown.
-func (s *Server) join(values context.Context, path string) *conn {
+// join makes a connection, or says why there is no room for one.
+func (s *Server) join(values context.Context, path string) (c *conn, problem string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.down {
-		return nil
+	switch {
+	case s.down:
+		return nil, reasonShutdown
+	case s.opts.MaxWebSockets > 0 && s.joined >= s.opts.MaxWebSockets:
+		return nil, "there are as many WebSockets as Options.MaxWebSockets allows"
+	case s.opts.MaxHandshakes > 0 && s.joined-s.open >= s.opts.MaxHandshakes:
+		return nil, "there are as many handshakes as Options.MaxHandshakes allows"
 	}
+	s.joined++
 	if s.newest == nil {
 		s.flushers.rest(false)
 	}
-	c := &conn{srv: s, path: path, hs: newHandshake()}
+	c = &conn{srv: s, path: path, hs: newHandshake()}
 	c.ctx, c.cancel = context.WithCancelCause(values)
 	if c.older = s.newest; c.older != nil {
 		c.older.newer = c
 	}
 	s.newest = c
-	return c
+	return c, ""
 }
 
 // leave forgets a connection whose goroutine ends.
@@ -181,6 +201,7 @@ func (s *Server) leave(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.traffic.addTo(&s.gone)
+	s.joined--
 	if accepted {
 		s.open--
 	}
@@ -207,6 +228,7 @@ func (s *Server) websocketScope(r *http.Request, values context.Context) *asgi.S
 	f := asgi.FieldsOf(r)
 	f.Context = values
 	f.Type, f.Method = asgi.WebSocket, ""
+	f.Header = withoutUnderscores(f.Header)
 	if f.Scheme == "https" {
 		f.Scheme = "wss"
 	} else {
@@ -226,6 +248,7 @@ var websocketExtensions = map[string]map[string]any{"websocket.http.response": {
 func (s *Server) httpScope(scope *asgi.Scope) *asgi.Scope {
 	scope = scope.Derive(func(f *asgi.Fields) {
 		f.State = maps.Clone(s.state)
+		f.Header = withoutUnderscores(f.Header)
 		f.Watch = &s.watch
 		s.mount(f)
 	})
@@ -255,5 +278,9 @@ func (s *Server) httpError(scope *asgi.Scope, err error) {
 		return
 	}
 	s.counts.httpFailures.Add(1)
+	if status, ok := statusOf(err); ok {
+		s.log.Warn("http: refused because of an error", zap.String("path", scope.Path()), zap.Int("status", status), zap.Error(err))
+		return
+	}
 	s.log.Error("http: application failed", failure(scope.Path(), err)...)
 }

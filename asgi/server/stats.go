@@ -29,7 +29,8 @@ type Stats struct {
 	HTTPOpen        int    // requests that are being answered
 	HTTPRequests    uint64 // those that have begun
 	HTTPFailures    uint64 // applications that failed: 500, or a cut connection
-	HTTPBadRequests uint64 // requests that nobody can read: no path, a control character in a header, a broken body
+	HTTPBadRequests uint64 // requests that no application sees, or whose body nobody can read
+	HTTPRefused     uint64 // Options.MaxRequests: 503
 	HTTPSlowReaders uint64 // clients cut because they did not take a response
 }
 
@@ -41,7 +42,8 @@ type Handshakes struct {
 	Failed      uint64 // the application failed, or returned before it answered: 500
 	TimedOut    uint64 // no answer within Options.HandshakeTimeout: 503
 	Origin      uint64 // the page's origin is not allowed: 403
-	Malformed   uint64 // no handshake of RFC 6455: 400 or 405
+	Malformed   uint64 // no handshake of RFC 6455: 400, 405 or 431
+	Limited     uint64 // Options.MaxWebSockets or MaxHandshakes: 503
 	Draining    uint64 // it came during the shutdown, or was unanswered when that began: 503
 	Abandoned   uint64 // the client left before the answer
 }
@@ -68,18 +70,19 @@ const (
 	resultTimedOut
 	resultOrigin
 	resultMalformed
+	resultLimited
 	resultDraining
 	resultAbandoned
 	handshakeResults
 )
 
 var resultNames = [handshakeResults]string{"accepted", "denied", "unavailable", "failed", "timed_out", "origin", "malformed",
-	"draining", "abandoned"}
+	"limited", "draining", "abandoned"}
 
 // field is where a result is counted.
 func (h *Handshakes) field(r handshakeResult) *uint64 {
 	return [handshakeResults]*uint64{&h.Accepted, &h.Denied, &h.Unavailable, &h.Failed, &h.TimedOut, &h.Origin, &h.Malformed,
-		&h.Draining, &h.Abandoned}[r]
+		&h.Limited, &h.Draining, &h.Abandoned}[r]
 }
 
 // A traffic is what one connection counts for each message. It is the connection's own, so that no two processors meet at it.
@@ -101,8 +104,8 @@ type counters struct {
 
 	pings, pingsUnanswered, slowReaders, protocolErrors, queueFull, failures, overdue atomic.Uint64
 
-	httpOpen                                                     atomic.Int64
-	httpRequests, httpFailures, httpBadRequests, httpSlowReaders atomic.Uint64
+	httpOpen                                                                  atomic.Int64
+	httpRequests, httpFailures, httpBadRequests, httpRefused, httpSlowReaders atomic.Uint64
 }
 
 // Stats returns the figures. It may be called at any time; its cost is a look at each open WebSocket, 10 ms for 100,000, during
@@ -125,6 +128,7 @@ func (s *Server) Stats() Stats {
 	st.QueueFull, st.Failures, st.Overdue = n.queueFull.Load(), n.failures.Load(), n.overdue.Load()
 	st.HTTPOpen, st.HTTPRequests = int(n.httpOpen.Load()), n.httpRequests.Load()
 	st.HTTPFailures, st.HTTPBadRequests = n.httpFailures.Load(), n.httpBadRequests.Load()
+	st.HTTPRefused = n.httpRefused.Load()
 	st.HTTPSlowReaders = n.httpSlowReaders.Load()
 	return st
 }
