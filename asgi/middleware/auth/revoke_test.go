@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/asgi/middleware/auth"
@@ -154,6 +155,30 @@ func TestRevokedBeforeTheAccept(t *testing.T) {
 	})
 }
 
+// One that comes while the accept is on its way closes at once.
+func TestRevokedDuringTheAccept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		layer := memlayer.New(nil)
+		users := tokens(func(o *auth.Options[account]) { o.Layer = func(*asgi.Scope) *layers.Layer { return layer } })
+		inner := users.Require(consumers.AsyncWebsocketConsumer[struct{}]{}.App())
+		site := asgitest.New(t, asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+			return inner.Serve(ctx, scope, receive, func(ctx context.Context, event asgi.Event) error {
+				if _, ok := event.(asgi.WebSocketAccept); ok {
+					if err := auth.Revoke(t.Context(), layer, auth.Revocation{User: "ann"}); err != nil {
+						t.Error(err)
+					}
+				}
+				return send(ctx, event)
+			})
+		}))
+		ws := site.DialWith("/", &asgitest.Options{Header: http.Header{"Authorization": {"Bearer ann"}}})
+		if got := ws.ReceiveClose(); got.Code != 4401 {
+			t.Errorf("A5: a socket that was revoked during the accept closes with %v", got)
+		}
+		ws.Wait()
+	})
+}
+
 // A logout between the reading of the session and the registration of the connection is found, in this process and in
 // another, with the first connection of a process and with a later one.
 func TestRevokedWhileFound(t *testing.T) {
@@ -165,6 +190,7 @@ func TestRevokedWhileFound(t *testing.T) {
 			b.expect("POST", "/login/ann", "ann")
 			if !first {
 				two.as("bob").Dial("/ws").Disconnect()
+				<-time.After(time.Second)
 			}
 			cookie := b.cookie
 			two.data.gate(func() { b.expect("POST", "/logout", "nobody") })
