@@ -391,20 +391,25 @@ func TestObservedSync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := new(listener)
 		told := new(watcher)
+		var conn *consumers.SyncConn
 		layer := memlayer.New(&layers.Options{Propagator: told})
 		site := asgitest.New(t, r.middleware(consumers.SyncWebsocketConsumer[none]{
 			Text: func(_ *none, c *consumers.SyncConn, text string) error {
+				conn = c
 				return c.GroupSend("room", noted.With(note{Text: text}))
 			},
 		}.App())).With(&asgitest.Options{Scope: func(scope *asgi.Scope) *asgi.Scope { return consumers.LayerKey.With(scope, layer) }})
 		told.r = r
 		ws := site.Dial("/")
 		ws.SendText("hello")
-		ws.Disconnect()
 		synctest.Wait()
 		if want := consumers.KindText; told.kind != want {
 			t.Errorf("the message was sent with the ctx of %q, want %q", told.kind, want)
 		}
+		if err := conn.GroupSend("room", noted.With(note{})); err != nil || told.kind != nil {
+			t.Errorf("between handlers, a message was sent with the ctx of %q: %v", told.kind, err)
+		}
+		ws.Disconnect()
 	})
 }
 

@@ -323,6 +323,27 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// TestOwnTraces: a text begins a trace of its own, also where another middleware has put a span into the ctx for good.
+func TestOwnTraces(t *testing.T) {
+	p := alone(tracing.Options{})
+	ctx, span := sdktrace.NewTracerProvider().Tracer("inner").Start(t.Context(), "inner")
+	app := chatApp()
+	inner := asgi.AppFunc(func(_ context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+		return app.Serve(ctx, scope, receive, send)
+	})
+	events := []asgi.Event{asgi.WebSocketConnect{}, asgi.WebSocketReceive{Frame: asgi.TextFrame("hello")}, asgi.WebSocketDisconnect{Code: 1000}}
+	scope := consumers.LayerKey.With(asgi.NewScope(asgi.Fields{Type: asgi.WebSocket}), p.layer)
+	if err := p.Middleware(inner).Serve(t.Context(), scope, list(events), nowhere); err != nil {
+		t.Fatal(err)
+	}
+	inside(t, p.named(t, "tracing_test.chat connect"), span.SpanContext())
+	for _, name := range []string{"tracing_test.chat text", "tracing_test.chat disconnect"} {
+		if s := p.named(t, name); s.Parent().IsValid() || !linked(s, p.named(t, "websocket handshake").SpanContext()) {
+			t.Errorf("%s has the parent %v and the links %v", name, s.Parent(), s.Links())
+		}
+	}
+}
+
 // list is a receive of some events.
 func list(events []asgi.Event) asgi.Receive {
 	return func(context.Context) (asgi.Event, error) {
