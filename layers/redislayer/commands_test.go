@@ -2,9 +2,11 @@ package redislayer
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -110,6 +112,8 @@ func newer(t *testing.T, major int) (all []string) {
 
 // A user with the rules that doc.go tells may do all that a layer does.
 func TestRules(t *testing.T) {
+	doc, err := os.ReadFile("doc.go")
+	must(t, err)
 	for name, open := range opens {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -122,6 +126,9 @@ func TestRules(t *testing.T) {
 			for command := range commandsOf[name] {
 				if !strings.HasPrefix(command, "?") && command != "hello" { // which needs no leave
 					rule = append(rule, "+"+command)
+					if !bytes.Contains(doc, []byte("+"+command)) {
+						t.Errorf("doc.go does not say that %s needs +%s", name, command)
+					}
 				}
 			}
 			do(t, admin, rule...)

@@ -9,13 +9,16 @@
 //
 //	                    Core                               PubSub
 //	messages            stored for up to Expiry            lost when nobody listens
-//	group send          2 round trips, a message for       1 round trip
-//	                    each process
+//	group send          2 round trips, whatever the        1 round trip
+//	                    members; a message for each
+//	                    process that has some
 //	channels without    queues                             errors.ErrUnsupported
 //	"!"
 //	needs               Redis 5                            Redis 6
 //
-// The tests run both ways against channels_redis 4.0.0, and a Django Channels consumer on Daphne, with Redis 7.0.
+// The tests run both ways against channels_redis 4.0.0, and a Django Channels consumer on Daphne, with Redis 7.0, and on a
+// server without the commands that came after 5.0 and 6.0. What channels_redis has since 4.2.1, JSON, and keys with PubSub,
+// is tested against a subclass of ours of its 4.0.0.
 //
 // # What Redis cannot promise
 //
@@ -28,8 +31,9 @@
 //     more, for one of Tideway, which takes what waits in bulk. A full mailbox in another Tideway process drops and counts
 //     there. Python senders know only their own capacity for all channels of a process.
 //   - L3: queues on several hosts have no order between hosts.
-//   - L10: the members of a Python process that died stay until GroupExpiry, and so does a membership that Python made for a
-//     channel of Tideway, alive or not.
+//   - L10: the members of a Python process that died stay until GroupExpiry. So does a membership that Python made for a
+//     channel of Tideway, alive or not, unless a Tideway process sends to the group in the second half of that time: then it
+//     is renewed, and ends with the channel.
 //   - L12: a send to a channel of another process that does not exist is stored for nobody, and expires.
 //
 // PubSub:
@@ -40,7 +44,8 @@
 //   - L11: there are no queues.
 //   - L12: a send is ErrNoChannel when the whole process is gone, and lost when only the channel is.
 //
-// JSON (L17): no bytes, NaN and infinities. Numbers without a fraction arrive as integers.
+// JSON (L17): no bytes, NaN and infinities: sending them is an error, to a channel of the same process too. Numbers without a
+// fraction arrive as integers.
 //
 // At most once (L4) holds for Tideway: a message that was taken from Redis when the process or the connection died is lost.
 // RedisChannelLayer keeps a copy of what it is reading and reads it again after a crash, and readers of one queue in several
@@ -86,13 +91,31 @@
 // Python receiver of a queue looks at one host until something comes there, so leave reading queues on several hosts to
 // Tideway.
 //
-// With master_set a host is found by Sentinel. Redis Cluster is refused: one script writes the keys of several processes.
+// With master_set a host is found by Sentinel. The URL's user and password are those of Redis; sentinels that want some have
+// theirs in sentinel_user and sentinel_password. When the master changes, what was stored and not yet copied to the new one
+// is lost, and memberships are told again. Redis Cluster is refused: one script writes the keys of several processes.
+//
+// # Rules for a user of Redis
+//
+// With Core a user needs the keys PREFIX* and
+//
+//	+bzpopmin +zpopmin +zadd +zrem +zrange +zrangebyscore +zscore +zcard +zremrangebyscore +expire +unlink +type +scan
+//	+evalsha +eval +time +ping
+//
+// with PubSub all channels (&*, since Redis lets nobody subscribe to a pattern by another one) and
+//
+//	+publish +subscribe +unsubscribe +psubscribe +ping
+//
+// and with either, if the version is to be checked, +info.
 //
 // # Moving from Django Channels
 //
-// Take the settings over. What the CONFIG of CHANNEL_LAYERS says is here
+// examples/django/MOVING.md in this repository is a guide: a project, consumer by consumer. What the CONFIG of CHANNEL_LAYERS
+// says is here
 //
-//	hosts                      Hosts: (host, port) is "redis://host:port"
+//	hosts                      Hosts, in the same order: (host, port) is "redis://host:port"
+//	  sentinels, master_name   "redis://s1:26379?addr=s2:26379&master_set=NAME"
+//	  sentinel_kwargs          &sentinel_user=NAME&sentinel_password=PASSWORD
 //	prefix                     Prefix
 //	expiry, capacity           Options.Expiry, Options.Capacity; in seconds there
 //	channel_capacity           Capacities: layers.Glob, layers.Regexp
@@ -102,20 +125,11 @@
 //	serializer_format          Serializer: redislayer.JSON, or your own
 //	on_disconnect, on_reconnect (dead since 4.0)  layers.Down, layers.Up
 //
-// Then move one consumer at a time: route its path to the Go server and leave the rest to Daphne. Django code goes on calling
+// Django code goes on calling
 //
 //	async_to_sync(get_channel_layer().group_send)("chat.lobby", {"type": "chat.message", "text": "hello"})
 //
 // and the Go consumer of that group lists the type, const chatMessage layers.Type[said] = "chat.message". A message that Go
 // sends calls the handler chat_message in Python. Keys of the map that no field names are ignored, and fields that no key
-// names keep their zero value; bytes are []byte.
-//
-//	self.channel_layer.group_add(g, self.channel_name)    conn.GroupAdd(ctx, g)
-//	self.channel_layer.group_send(g, {...})               conn.GroupSend(ctx, g, chatMessage.With(said{...}))
-//	self.channel_layer.send(name, {...})                  conn.SendTo(ctx, name, ...)
-//	channel_layer.send("thumbnails", {...}), runworker    layer.Send(ctx, "thumbnails", ...), consumers.Worker
-//
-// Names of channels may be stored and sent between both. What is different: a type that is not listed is dropped and
-// counted, where Channels ends the connection; members of groups stay for as long as they are connected, where channels_redis
-// forgets them after group_expiry; capacity is that of one connection, where channels_redis counts a process.
+// names keep their zero value; bytes are []byte. Names of channels may be stored and sent between both.
 package redislayer

@@ -3,8 +3,11 @@ package redislayer
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/tideway-go/tideway/layers"
 )
@@ -194,21 +197,44 @@ type nothing struct{}
 
 func (nothing) Deliver(layers.Message) error { return nil }
 
-// A group of 10,000 members in 10 processes is 10 messages, and two round trips: one for the members, one for the messages.
+// A group of 10,000 members in 10 processes is 10 messages, and two round trips: one pipeline for the members, one script for
+// the messages.
 func TestLargeGroup(t *testing.T) {
-	b := newBed(t, 1)
-	p := b.process(nil)
+	port := startRedis(t, plain)
+	url := "redis://127.0.0.1:" + port
+	admin := client(t, url)
+	l, err := Core(t.Context(), &Options{Hosts: []string{url}, Prefix: "large", Logger: zap.NewNop()})
+	must(t, err)
+	p := &process{TB: t, Layer: l}
+	key := func(process int) string { return fmt.Sprintf("largespecific.%032d!", process) }
 	for process := range 10 {
-		args := []string{"ZADD", b.prefix + ":group:room"}
+		args := []string{"ZADD", "large:group:room"}
 		for i := range 1000 {
 			args = append(args, decimal(seconds(time.Now())), fmt.Sprintf("specific.%032d!%d", process, i))
 		}
-		do(t, b.redis, args...)
+		do(t, admin, args...)
 	}
+	p.groupSend("room", "the script is known to Redis from here on")
+	seen := monitor(t, port)
 	p.groupSend("room", "a")
-	for process := range 10 {
-		if n := b.number("ZCARD", fmt.Sprintf("%sspecific.%032d!", b.prefix, process)); n != 1 {
-			t.Errorf("process %d has %d messages, want 1", process, n)
+	used := seen()
+	for command, want := range map[string]string{"zrange": "large:group:room", "evalsha": key(0)} {
+		n := 0
+		for _, line := range used[command] {
+			if strings.Contains(line, want) {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("there are %d %s of %s, want 1", n, command, want)
 		}
 	}
+	for process := range 10 {
+		n, err := do(t, admin, "ZCARD", key(process)).AsInt64()
+		must(t, err)
+		if n != 2 {
+			t.Errorf("process %d has %d messages of 2", process, n)
+		}
+	}
+	must(t, p.Close(t.Context()))
 }

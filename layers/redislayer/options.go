@@ -26,7 +26,7 @@ type Options struct {
 	//	redis://user:password@host:6379/0
 	//	rediss://host:6379                        TLS
 	//	unix:///run/redis/redis.sock?db=0
-	//	redis://sentinel1:26379?addr=sentinel2:26379&master_set=mymaster
+	//	redis://user:password@sentinel1:26379?addr=sentinel2:26379&master_set=mymaster&sentinel_password=another
 	Hosts []string
 
 	// TLS is used for the rediss hosts; default: the system's certificates.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -279,5 +280,26 @@ func TestRunFails(t *testing.T) {
 	defer cancel()
 	if err := run(ctx, "127.0.0.1:0", "http://127.0.0.1:8000", "localhost:6379", secret, false); err == nil || !strings.Contains(err.Error(), "write redis://") {
 		t.Errorf("a Redis that is no URL: %v", err)
+	}
+}
+
+// The blocks of the guide are parts of the files that it names.
+func TestGuide(t *testing.T) {
+	guide, err := os.ReadFile("../MOVING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)\\(moving/([\\w./]+)\\):\n\n```(go|python)\n(.*?)```").FindAllSubmatch(guide, -1)
+	if fences := bytes.Count(guide, []byte("```")); fences != 2*len(blocks) || len(blocks) < 10 {
+		t.Errorf("%d of %d blocks name their file", len(blocks), fences/2)
+	}
+	for _, block := range blocks {
+		file, err := os.ReadFile(string(block[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(file, block[3]) {
+			t.Errorf("%s does not hold this block of MOVING.md:\n%s", block[1], block[3])
+		}
 	}
 }
