@@ -41,8 +41,13 @@ type Options struct {
 
 	// TrustedProxies are the peers that may say for others who they are: addresses such as "10.0.0.7", networks such as
 	// "10.0.0.0/8", and "unix" for whoever may open this server's Unix sockets. They are believed in the PROXY
-	// protocol, where it is switched on. A network that contains clients lets them claim any address. Default: nobody.
+	// protocol and in headers, where these are switched on. A network that contains clients lets them claim any address. Default: nobody.
 	TrustedProxies []string
+
+	// ProxyHeaders believes X-Forwarded-For and X-Forwarded-Proto of TrustedProxies, and of nobody else, as [middleware.RealIP]
+	// does, which can do more and explains the traps. The scope's client is the browser's then, and not the proxy's. Default
+	// off.
+	ProxyHeaders bool
 
 	// Wrap is net/http middleware around the whole server, in Run and Serve: values that it puts into a request's context
 	// reach the scope. A ResponseWriter of its own needs Unwrap ([http.ResponseController]), or there are no WebSockets.
@@ -198,6 +203,9 @@ func (o *Options) resolve() Options {
 		panic(fmt.Sprintf("asgi/server: New: Options.RootPath is %q: write \"\", or a path that begins with a slash and ends without one, such as \"/live\"", r.RootPath))
 	}
 	r.resolveListeners()
+	if r.ProxyHeaders && len(r.TrustedProxies) == 0 {
+		panic("asgi/server: New: Options.ProxyHeaders without TrustedProxies would believe nobody: write the proxy's address there, or \"unix\"")
+	}
 	r.checkTLS()
 	if r.ShutdownCode != 0 && r.ShutdownCode != codeGoingAway && r.ShutdownCode != codeRestart {
 		panic(fmt.Sprintf("asgi/server: New: Options.ShutdownCode is %d: write 1001 (going away) or 1012 (restart)", r.ShutdownCode))

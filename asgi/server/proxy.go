@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -8,6 +9,9 @@ import (
 
 	"github.com/pires/go-proxyproto"
 	"go.uber.org/zap"
+
+	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/asgi/middleware"
 )
 
 // peers are those that are trusted to say who their clients are.
@@ -31,12 +35,27 @@ func parsePeers(list []string) peers {
 				prefix = netip.PrefixFrom(addr, addr.BitLen())
 			}
 		}
+		if err == nil && prefix.Addr().Is4In6() {
+			err = errors.New("it is an IPv4 address in the form of IPv6, which no peer has")
+		}
 		if err != nil {
 			panic(fmt.Sprintf("asgi/server: New: Options.TrustedProxies: %q: %v: write an address such as \"10.0.0.7\", a network such as \"10.0.0.0/8\", or \"unix\"", s, err))
 		}
 		p.prefixes = append(p.prefixes, prefix.Masked())
 	}
 	return p
+}
+
+// nobody is a network that no peer is in.
+var nobody = netip.MustParsePrefix("::/128")
+
+// believing is app behind the headers of trusted proxies (Options.ProxyHeaders).
+func (p *peers) believing(app asgi.App) asgi.App {
+	trusted := middleware.Proxies{Trusted: p.prefixes, UnixSocket: p.unix}
+	if len(trusted.Trusted) == 0 {
+		trusted.Trusted = []netip.Prefix{nobody} // the default there is the loopback
+	}
+	return middleware.RealIP(&middleware.RealIPOptions{Proxies: trusted})(app)
 }
 
 // trust reports whether a is the address of a trusted peer.

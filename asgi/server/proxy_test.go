@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -163,3 +164,32 @@ func (p localPipes) Accept() (net.Conn, error) {
 }
 
 func (localPipe) RemoteAddr() net.Addr { return &net.UnixAddr{Name: "@", Net: "unix"} }
+
+// X-Forwarded-For is believed of trusted proxies only, and only where that is switched on.
+func TestProxyHeaders(t *testing.T) {
+	for name, tc := range map[string]struct {
+		options server.Options
+		want    string // prefix of the client
+	}{
+		"off":      {server.Options{TrustedProxies: []string{"127.0.0.1"}}, "127.0.0.1:"},
+		"trusted":  {server.Options{TrustedProxies: []string{"127.0.0.1"}, ProxyHeaders: true}, "203.0.113.7:"},
+		"network":  {server.Options{TrustedProxies: []string{"10.0.0.0/8", "127.0.0.0/8"}, ProxyHeaders: true}, "203.0.113.7:"},
+		"stranger": {server.Options{TrustedProxies: []string{"10.0.0.1"}, ProxyHeaders: true}, "127.0.0.1:"},
+		"no unix":  {server.Options{TrustedProxies: []string{"unix"}, ProxyHeaders: true}, "127.0.0.1:"},
+	} {
+		s := variant{}.serveTCP(t, addresses, tc.options)
+		resp, err := s.peer().request(get + "X-Forwarded-For: 203.0.113.7\r\n\r\n")
+		if err != nil || !strings.HasPrefix(resp.Header.Get("Client"), tc.want) {
+			t.Errorf("%s: %v, %v, want the client %s", name, resp, err, tc.want)
+		}
+		p := s.open("X-Forwarded-For: 203.0.113.7", "\r\n")
+		_, socket, err := p.receive()
+		p.Close()
+		if err != nil || !strings.HasPrefix(socket, tc.want) {
+			t.Errorf("%s: WebSocket: %q, %v, want the client %s", name, socket, err, tc.want)
+		}
+		s.stop()
+	}
+	mustPanic(t, "ProxyHeaders without TrustedProxies", func() { server.New(pages, &server.Options{ProxyHeaders: true}) })
+	mustPanic(t, "IPv4 address in the form of IPv6", func() { server.New(pages, &server.Options{TrustedProxies: []string{"::ffff:10.0.0.1"}}) })
+}

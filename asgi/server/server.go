@@ -74,10 +74,13 @@ func New(app asgi.App, opts *Options) *Server {
 	s.log = s.opts.Logger
 	s.origins = parseOrigins(s.opts.Origins)
 	s.proxies = parsePeers(s.opts.TrustedProxies)
+	if s.opts.ProxyHeaders {
+		s.app = s.proxies.believing(app)
+	}
 	s.goodbye = asgi.DisconnectError{Code: s.opts.ShutdownCode, Reason: reasonShutdown, By: asgi.ByServer}
 	s.flushers = newFlushers(runtime.GOMAXPROCS(0), &s.writers)
 	s.pulse.interval = s.opts.PingInterval
-	s.http = asgi.Handler{App: app, Derive: s.httpScope, OnError: s.httpError, WriteTimeout: s.opts.WriteTimeout}
+	s.http = asgi.Handler{App: s.app, Derive: s.httpScope, OnError: s.httpError, WriteTimeout: s.opts.WriteTimeout}
 	return s
 }
 
