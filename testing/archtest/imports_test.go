@@ -44,11 +44,12 @@ var importTable = []struct {
 	// Applications.
 	{"examples/internal/browser", "examples/internal/process " + chromedp, ""}, // what tests of examples are made of
 	{"examples/internal/process", "", ""},
-	{"examples/...", "asgi/... consumers layers/... routing " + prometheus + scs + zap, chromedp + gorilla},
+	{"examples/...", "asgi/... consumers layers/... routing " + crypto + prometheus + scs + zap, chromedp + gorilla},
 }
 
 const (
 	chromedp   = "github.com/chromedp/... "
+	crypto     = "golang.org/x/crypto/... "
 	gorilla    = "github.com/gorilla/websocket "
 	msgpack    = "github.com/ugorji/go/codec "
 	nats       = "github.com/nats-io/nats.go/... "
