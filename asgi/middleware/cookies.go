@@ -122,7 +122,7 @@ func checkCookie(c *http.Cookie) error {
 	case hasPrefix(c.Name, "__Host-") && (!c.Secure || c.Path != "/" || c.Domain != ""):
 		return errors.New("a name with __Host- needs Secure, the path \"/\" and no domain")
 	case !c.Expires.IsZero() && c.Expires.Year() < 1601:
-		return errors.New("Expires is before 1601, which net/http leaves out: use DeleteCookie to delete")
+		return errors.New("it expires before 1601, which net/http leaves out: use DeleteCookie to delete")
 	}
 	return c.Valid()
 }

@@ -15,8 +15,8 @@ var everyMiddleware = map[string]asgi.Middleware{
 	"Cookies":   middleware.Cookies,
 	"Host":      middleware.Host(),
 	"Origin":    middleware.Origin(),
-	"RealIP":    middleware.RealIP(middleware.RealIPOptions{RootPath: "X-Forwarded-Prefix"}),
-	"RequestID": middleware.RequestID(middleware.RequestIDOptions{}),
+	"RealIP":    middleware.RealIP(&middleware.RealIPOptions{RootPath: "X-Forwarded-Prefix"}),
+	"RequestID": middleware.RequestID(nil),
 	"Timeout":   middleware.Timeout(time.Hour),
 	"Recover":   middleware.Recover(func(context.Context, *asgi.Scope, error) error { return nil }),
 }

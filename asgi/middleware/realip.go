@@ -12,7 +12,7 @@ import (
 	"github.com/tideway-go/tideway/asgi/internal/origin"
 )
 
-// RealIPOptions say which proxies are believed, and what. The zero value believes a proxy on the same machine.
+// RealIPOptions say which proxies are believed, and what. Nil and the zero value believe a proxy on the same machine.
 //
 // Each field that believes a header asks for a proxy that sets that header itself or removes it: a header that the proxy
 // passes on as it came is the client's own invention.
@@ -49,10 +49,14 @@ type RealIPOptions struct {
 //
 // The server's own check of origins comes before any middleware: it compares with the Host header, so let the proxy keep
 // that, or name the site in the server's Options.Origins. For proxies that speak the PROXY protocol see the server's options.
-func RealIP(opts RealIPOptions) asgi.Middleware {
-	opts.Proxies = opts.Proxies.checked("RealIP")
-	opts.RootPath = http.CanonicalHeaderKey(opts.RootPath)
-	p := believer{opts}
+func RealIP(opts *RealIPOptions) asgi.Middleware {
+	var o RealIPOptions
+	if opts != nil {
+		o = *opts
+	}
+	o.Proxies = o.Proxies.checked("RealIP")
+	o.RootPath = http.CanonicalHeaderKey(o.RootPath)
+	p := believer{o}
 	return func(app asgi.App) asgi.App {
 		return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
 			if concerns(scope) {

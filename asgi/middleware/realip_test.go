@@ -15,7 +15,7 @@ import (
 // seenThrough returns the scope that an app sees of a request and of a WebSocket behind RealIP.
 func seenThrough(t *testing.T, opts middleware.RealIPOptions, o asgitest.Options) (request, socket *asgi.Scope) {
 	t.Helper()
-	app := middleware.RealIP(opts)(page(func(s *asgi.Scope) error {
+	app := middleware.RealIP(&opts)(page(func(s *asgi.Scope) error {
 		if s.Type() == asgi.HTTP {
 			request = s
 		} else {
@@ -225,7 +225,7 @@ func TestRealIPForwarded(t *testing.T) {
 		o := asgitest.Options{Client: "10.0.0.1:99", Host: "a.com", Header: http.Header{"Forwarded": tc.lines,
 			"X-Forwarded-For": {"9.9.9.9"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"evil.com"}}}
 		if why, refused := strings.CutPrefix(tc.want, "refused: "); refused {
-			site := asgitest.New(t, middleware.RealIP(opts)(page(nil))).With(&o)
+			site := asgitest.New(t, middleware.RealIP(&opts)(page(nil))).With(&o)
 			if r := site.Refused("/"); r.Status != 400 || !strings.Contains(r.Err.Error(), why) || site.Request("GET", "/").Status != 400 {
 				t.Errorf("%s: got %v, want 400 and %q", tc.name, r, why)
 			}
@@ -261,7 +261,7 @@ func FuzzRealIP(f *testing.F) {
 				lines = []string{made + ", " + proxy}
 			}
 			var got *asgi.Scope
-			app := middleware.RealIP(middleware.RealIPOptions{Forwarded: name == "Forwarded", Host: true})(asgi.AppFunc(
+			app := middleware.RealIP(&middleware.RealIPOptions{Forwarded: name == "Forwarded", Host: true})(asgi.AppFunc(
 				func(_ context.Context, s *asgi.Scope, _ asgi.Receive, _ asgi.Send) error { got = s; return nil }))
 			err := app.Serve(t.Context(), asgi.NewScope(asgi.Fields{Type: asgi.HTTP, Client: "127.0.0.1:1", Header: http.Header{name: lines}}), nil, nil)
 			switch {
@@ -276,7 +276,7 @@ func FuzzRealIP(f *testing.F) {
 func TestRealIPPanics(t *testing.T) {
 	for _, prefix := range []netip.Prefix{{}, netip.MustParsePrefix("::ffff:10.0.0.0/104")} {
 		panicsWith(t, "asgi/middleware: RealIP: ", "netip.MustParsePrefix", func() {
-			middleware.RealIP(middleware.RealIPOptions{Proxies: middleware.Proxies{Trusted: []netip.Prefix{prefix}}})
+			middleware.RealIP(&middleware.RealIPOptions{Proxies: middleware.Proxies{Trusted: []netip.Prefix{prefix}}})
 		})
 	}
 }
@@ -284,7 +284,7 @@ func TestRealIPPanics(t *testing.T) {
 // Within itself it changes nothing more.
 func TestRealIPNests(t *testing.T) {
 	var got *asgi.Scope
-	one := middleware.RealIP(middleware.RealIPOptions{RootPath: "X-Forwarded-Prefix"})
+	one := middleware.RealIP(&middleware.RealIPOptions{RootPath: "X-Forwarded-Prefix"})
 	app := one(one(page(func(s *asgi.Scope) error { got = s; return nil })))
 	asgitest.New(t, app).With(&asgitest.Options{Client: "127.0.0.1:1", Header: http.Header{"X-Forwarded-For": {"6.6.6.6, 1.2.3.4"},
 		"X-Forwarded-Prefix": {"/live"}}}).Request("GET", "/")

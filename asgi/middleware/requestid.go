@@ -8,7 +8,7 @@ import (
 	"github.com/tideway-go/tideway/asgi"
 )
 
-// RequestIDOptions say where ids come from and go to. The zero value is ready.
+// RequestIDOptions say where ids come from and go to. Nil and the zero value are ready.
 type RequestIDOptions struct {
 	// Header is the header in which an id comes from a proxy and goes to the client. Default "X-Request-Id".
 	Header string
@@ -25,9 +25,13 @@ type RequestIDOptions struct {
 // An id from a proxy has 1 to 128 letters, digits and -_.:/+=@; any other is replaced.
 //
 // It stands outside of [RealIP], behind which no peer is a proxy any more. Inside of another RequestID it does nothing.
-func RequestID(opts RequestIDOptions) asgi.Middleware {
-	proxies := opts.Proxies.checked("RequestID")
-	name := http.CanonicalHeaderKey(opts.Header)
+func RequestID(opts *RequestIDOptions) asgi.Middleware {
+	var o RequestIDOptions
+	if opts != nil {
+		o = *opts
+	}
+	proxies := o.Proxies.checked("RequestID")
+	name := http.CanonicalHeaderKey(o.Header)
 	if name == "" {
 		name = "X-Request-Id"
 	}

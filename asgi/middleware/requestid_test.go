@@ -39,7 +39,7 @@ func TestRequestID(t *testing.T) {
 		{"too long", proxy, middleware.RequestIDOptions{}, "X-Request-Id", []string{strings.Repeat("a", 129)}, false},
 	} {
 		var ids []string
-		app := middleware.RequestID(tc.opts)(page(func(s *asgi.Scope) error { ids = append(ids, middleware.RequestIDOf(s)); return nil }))
+		app := middleware.RequestID(&tc.opts)(page(func(s *asgi.Scope) error { ids = append(ids, middleware.RequestIDOf(s)); return nil }))
 		site := asgitest.New(t, app).With(&asgitest.Options{Client: tc.client, Header: http.Header{tc.header: tc.incoming}})
 		out := http.CanonicalHeaderKey(tc.opts.Header)
 		if out == "" {
@@ -62,7 +62,8 @@ func TestRequestID(t *testing.T) {
 
 // Refusals carry the id, the app's own header stands, and the app's map stays as it is.
 func TestRequestIDInAnswers(t *testing.T) {
-	own := http.Header{"x-request-id": {"own"}, "A": {"1"}}
+	lower := strings.ToLower("X-Request-Id")
+	own := http.Header{lower: {"own"}, "A": {"1"}}
 	for name, tc := range map[string]struct {
 		err    error
 		events []asgi.Event
@@ -73,7 +74,7 @@ func TestRequestIDInAnswers(t *testing.T) {
 		"a denial":              {nil, []asgi.Event{asgi.WebSocketHTTPResponseStart{Status: 401}, asgi.WebSocketHTTPResponseBody{}}, "abc"},
 		"a denial with its own": {nil, []asgi.Event{asgi.WebSocketHTTPResponseStart{Status: 401, Header: own}, asgi.WebSocketHTTPResponseBody{}}, "own"},
 	} {
-		app := middleware.RequestID(middleware.RequestIDOptions{})(asgi.AppFunc(
+		app := middleware.RequestID(nil)(asgi.AppFunc(
 			func(ctx context.Context, _ *asgi.Scope, _ asgi.Receive, send asgi.Send) error {
 				if err := events(tc.events...)(ctx, send); err != nil {
 					return err
@@ -82,7 +83,7 @@ func TestRequestIDInAnswers(t *testing.T) {
 			}))
 		site := asgitest.New(t, app).With(&asgitest.Options{Client: "127.0.0.1:1", Header: http.Header{"X-Request-Id": {"abc"}}})
 		r := site.Refused("/")
-		if got := append(r.Header["X-Request-Id"], r.Header["x-request-id"]...); r.Status != 401 || !slices.Equal(got, []string{tc.want}) {
+		if got := append(r.Header["X-Request-Id"], r.Header[lower]...); r.Status != 401 || !slices.Equal(got, []string{tc.want}) {
 			t.Errorf("%s: got %v with the id %q, want %q", name, r, got, tc.want)
 		}
 	}
@@ -93,7 +94,7 @@ func TestRequestIDInAnswers(t *testing.T) {
 
 func TestRequestIDNests(t *testing.T) {
 	var outer, inner string
-	id := middleware.RequestID(middleware.RequestIDOptions{})
+	id := middleware.RequestID(nil)
 	app := id(asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
 		outer = middleware.RequestIDOf(scope)
 		return id(page(func(s *asgi.Scope) error { inner = middleware.RequestIDOf(s); return nil })).Serve(ctx, scope, receive, send)
@@ -106,6 +107,6 @@ func TestRequestIDNests(t *testing.T) {
 		t.Errorf("without the middleware: %q", got)
 	}
 	panicsWith(t, "asgi/middleware: RequestID: ", "netip", func() {
-		middleware.RequestID(middleware.RequestIDOptions{Proxies: middleware.Proxies{Trusted: make([]netip.Prefix, 1)}})
+		middleware.RequestID(&middleware.RequestIDOptions{Proxies: middleware.Proxies{Trusted: make([]netip.Prefix, 1)}})
 	})
 }
