@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +30,8 @@ type Conn struct {
 	layer   *layers.Layer
 	channel string
 	life    life // the ctx of the handlers: ends with the connection
+
+	observation *observation // nil where nobody observes
 
 	// The turn; see turn.go.
 	mu       sync.Mutex
@@ -59,9 +60,8 @@ type Conn struct {
 	why      *asgi.DisconnectError // how it ended
 	patience *time.Timer
 
-	exchange    *exchange    // of an HTTP request
-	observation *observation // nil where nobody observes
-	working     int32        // calls of Go that have not returned
+	exchange *exchange // of an HTTP request
+	working  int32     // calls of Go that have not returned
 
 	turnHeld  atomic.Bool // for senders: what they send will be flushed when the turn ends
 	unflushed atomic.Bool
@@ -101,8 +101,12 @@ func (c *Conn) ChannelLayer() *layers.Layer { return c.layer }
 func (c *Conn) ChannelName() string { return c.channel }
 
 // Accept completes a WebSocket's handshake before Connect returns, to choose a subprotocol, to add headers, or to send at
-// once. Without it, Connect's nil accepts.
+// once. Without it, Connect's nil accepts. Of a stream of server-sent events it begins the response, so that one Connect
+// serves both.
 func (c *Conn) Accept(ctx context.Context, answer asgi.WebSocketAccept) error {
+	if c.table.events != nil {
+		return c.acceptEvents(ctx, answer)
+	}
 	if err := c.accept(ctx, answer); err != nil {
 		return err
 	}
@@ -154,6 +158,9 @@ func (c *Conn) SendFrame(ctx context.Context, f asgi.Frame) error {
 }
 
 func (c *Conn) sendFrame(ctx context.Context, op string, f asgi.Frame) error {
+	if c.streams() {
+		return c.sendAsSSE(ctx, op, f)
+	}
 	return c.errorf(op, c.sendEvent(ctx, asgi.WebSocketSend{Frame: f}))
 }
 
@@ -216,8 +223,12 @@ func (c *Conn) flush() {
 }
 
 // Close ends the connection: a WebSocket with a close code (0 is 1000) and a reason of at most 123 bytes; before the
-// accept it refuses the handshake with 403. The handler goes on; Disconnect runs when the close is done.
+// accept it refuses the handshake with 403. The handler goes on; Disconnect runs when the close is done. It completes a
+// stream of server-sent events, which has no code.
 func (c *Conn) Close(ctx context.Context, code int, reason string) error {
+	if c.streams() {
+		return c.closeStream(ctx)
+	}
 	if err := c.emit(ctx, asgi.WebSocketClose{Code: code, Reason: reason}); err != nil {
 		return c.errorf("close", err)
 	}
@@ -241,48 +252,8 @@ func (c *Conn) SendEvent(ctx context.Context, ev asgi.Event) error {
 		c.mu.Lock()
 		c.refused = true
 		c.mu.Unlock()
-	case asgi.HTTPResponseStart:
-		return c.StartResponse(ctx, ev.Status, ev.Header)
-	case asgi.HTTPResponseBody:
-		return c.SendBody(ctx, ev.Body, ev.MoreBody)
 	}
-	return c.errorf("send "+ev.EventType(), c.emit(ctx, ev))
-}
-
-// StartResponse begins an HTTP response. It reaches the client with the first part of the body.
-func (c *Conn) StartResponse(ctx context.Context, status int, header http.Header) error {
-	if err := c.emit(ctx, asgi.HTTPResponseStart{Status: status, Header: header}); err != nil {
-		return c.errorf("start response", err)
-	}
-	return nil
-}
-
-// SendBody sends a part of an HTTP response's body; the last part, with more false, completes the response and ends
-// the connection.
-func (c *Conn) SendBody(ctx context.Context, body []byte, more bool) error {
-	if err := c.emit(ctx, asgi.HTTPResponseBody{Body: body, MoreBody: more}); err != nil {
-		return c.errorf("send body", err)
-	}
-	if more || c.exchange == nil {
-		return nil
-	}
-	c.mu.Lock()
-	c.exchange.complete = true
-	idle := c.running == ""
-	c.mu.Unlock()
-	if idle {
-		c.closed(asgi.DisconnectError{By: asgi.ByApp})
-		c.life.end(asgi.DisconnectError{By: asgi.ByApp}) // wakes the reader
-	}
-	return nil
-}
-
-// Respond sends a whole HTTP response.
-func (c *Conn) Respond(ctx context.Context, status int, header http.Header, body []byte) error {
-	if err := c.StartResponse(ctx, status, header); err != nil {
-		return err
-	}
-	return c.SendBody(ctx, body, false)
+	return c.answer(ctx, "send "+ev.EventType(), ev)
 }
 
 // GroupAdd makes this connection a member of group. It leaves by itself when it ends.
@@ -367,7 +338,7 @@ func (c *Conn) work(work func(ctx context.Context) error) {
 func (c *Conn) worked(err error) {
 	c.mu.Lock()
 	c.working--
-	idle := c.running == "" && c.table.protocol == asgi.HTTP && len(c.exchange.body) == 0
+	idle := c.running == "" && c.table.protocol == asgi.HTTP && c.exchange.asked
 	c.mu.Unlock()
 	if err == nil && idle && c.life.Err() == nil {
 		err = c.answered()

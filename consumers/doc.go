@@ -25,10 +25,10 @@
 //		return c.GroupSend(ctx, s.room, chatMessage.With(said{User: "anonymous", Text: in.Text}))
 //	}
 //
-// The tables are [AsyncWebsocketConsumer], [AsyncHTTPConsumer] and, for any protocol and for workers, [AsyncConsumer].
-// Their handlers take a ctx that ends with the connection. [SyncWebsocketConsumer], [SyncHTTPConsumer] and
-// [SyncConsumer] are the same for blocking handlers, which run to their end. A table is made an app by App, which
-// panics where the table cannot be meant.
+// The tables are [AsyncWebsocketConsumer], [AsyncSSEConsumer] for server-sent events, [AsyncHTTPConsumer] and, for any protocol
+// and for workers, [AsyncConsumer]. Their handlers take a ctx that ends with the connection. [SyncWebsocketConsumer],
+// [SyncSSEConsumer], [SyncHTTPConsumer] and [SyncConsumer] are the same for blocking handlers, which run to their end. A table is
+// made an app by App, which panics where the table cannot be meant.
 //
 // # The life of a WebSocket
 //
@@ -40,6 +40,13 @@
 //     before what they send to a group that the connection is in itself: messages of the layer wait for the handler.
 //   - The end comes from the client, from a handler (Close, or an error), from the network or from the server.
 //   - Disconnect runs, the groups are left, and what the connection started is waited for.
+//
+// # The life of a request
+//
+// A request runs Handle with its whole body, or Stream, which reads the body while it comes. What ends it is the last part of the
+// response, not the return of the handler: layer messages and [Conn.Go] may answer later, part by part. A stream of server-sent
+// events lives as a WebSocket does: the groups are joined, Connect decides, messages go out until an end comes. One Connect, one
+// list of Messages and one Forward serve both.
 //
 // # Promises
 //

@@ -93,7 +93,7 @@ func (c *Conn) message(m layers.Message) error {
 			c.drop(m, layers.DropInvalid, err)
 			return nil
 		}
-		return c.emit(&c.life, ev)
+		return c.answer(&c.life, "forward", ev)
 	}
 	h := c.table.messages[m.Type()]
 	if c.observation != nil {

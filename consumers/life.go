@@ -46,7 +46,7 @@ func (c *Conn) open() error {
 	if err := guard(func() error { c.state = c.table.newState(c.scope); return nil }); err != nil {
 		return err
 	}
-	c.greeted = c.table.protocol == asgi.HTTP // no accept to wait for
+	c.greeted = c.table.protocol == asgi.HTTP && c.table.events == nil // no accept to wait for
 	if c.observation != nil {
 		c.observation.Opened(c.table.name, c)
 	}
@@ -84,7 +84,7 @@ func (c *Conn) next() (ev asgi.Event, why *asgi.DisconnectError) {
 	if err != nil {
 		return nil, c.lost(err)
 	}
-	why = ending(ev)
+	why = c.ending(ev)
 	if why != nil && c.table.protocol != "" {
 		ev = nil
 	}
@@ -115,12 +115,14 @@ func (c *Conn) received(why **asgi.DisconnectError, returned *bool) {
 }
 
 // ending is how the connection ended if ev is the last event, else nil.
-func ending(ev asgi.Event) *asgi.DisconnectError {
+func (c *Conn) ending(ev asgi.Event) *asgi.DisconnectError {
 	switch end := ev.(type) {
 	case asgi.WebSocketDisconnect:
 		return &asgi.DisconnectError{Code: end.Code, Reason: end.Reason, By: end.By}
 	case asgi.HTTPDisconnect:
-		return &asgi.DisconnectError{By: asgi.ByClient}
+		why := &asgi.DisconnectError{By: asgi.ByClient}
+		errors.As(context.Cause(c.life.base), why) // the event does not say who, but the server may have
+		return why
 	}
 	return nil
 }
@@ -295,6 +297,9 @@ func (c *Conn) stopTimers() {
 	defer c.mu.Unlock()
 	if c.patience != nil {
 		c.patience.Stop()
+	}
+	if c.exchange != nil {
+		c.exchange.stopHeartbeat()
 	}
 }
 

@@ -209,8 +209,8 @@ func (c *Conn) observedEvent(ev asgi.Event) error {
 			kind = KindBinary
 		}
 	case asgi.HTTPRequest:
-		if kind = KindHTTP; ev.MoreBody {
-			return c.table.event(c, ev) // the handler gets the whole
+		if kind = KindHTTP; !c.asks(ev) {
+			return c.table.event(c, ev) // no handler runs for this part
 		}
 	case asgi.WebSocketDisconnect, asgi.HTTPDisconnect:
 		kind = KindDisconnect

@@ -2,6 +2,7 @@ package consumers
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"time"
 
@@ -84,6 +85,7 @@ type SyncHTTPConsumer[S any] struct {
 	Layer      string
 	MaxBody    int
 	Handle     func(s *S, c *SyncConn, body []byte) error
+	Stream     func(s *S, c *SyncConn, body io.Reader) error
 	Disconnect func(s *S, c *SyncConn, why asgi.DisconnectError) error
 	Messages   []Handler[S]
 	Logger     *zap.Logger
@@ -96,9 +98,42 @@ func (d SyncHTTPConsumer[S]) App() asgi.App {
 	return AsyncHTTPConsumer[S]{
 		New: d.New, Layer: d.Layer, MaxBody: d.MaxBody, Logger: d.Logger,
 		Handle:     async1(d.Limit, d.Handle),
+		Stream:     async1(d.Limit, d.Stream),
 		Disconnect: async1(nil, d.Disconnect),
 		Messages:   limited(d.Limit, d.Messages),
 	}.App()
+}
+
+// SyncSSEConsumer is [AsyncSSEConsumer] for blocking handlers: they get no ctx, and run to their end whatever the client
+// does.
+type SyncSSEConsumer[S any] struct {
+	New        func(scope *asgi.Scope) *S
+	Layer      string
+	Groups     []string
+	Heartbeat  time.Duration
+	Retry      time.Duration
+	Connect    func(s *S, c *SyncConn) error
+	Disconnect func(s *S, c *SyncConn, why asgi.DisconnectError) error
+	Messages   []Handler[S]
+	Forward    []Forwarder
+	Logger     *zap.Logger
+	// Limit bounds how many handlers run at once among all tables that name it; default no bound.
+	Limit *Limit
+}
+
+// App compiles the declaration. It panics where it cannot be meant.
+func (d SyncSSEConsumer[S]) App() asgi.App {
+	a := AsyncSSEConsumer[S]{
+		New: d.New, Layer: d.Layer, Groups: d.Groups, Heartbeat: d.Heartbeat, Retry: d.Retry, Forward: d.Forward, Logger: d.Logger,
+		Disconnect: async1(nil, d.Disconnect),
+		Messages:   limited(d.Limit, d.Messages),
+	}
+	if d.Connect != nil {
+		a.Connect = func(s *S, ctx context.Context, c *Conn) error {
+			return d.Limit.run(ctx, func() error { return d.Connect(s, blocking(c)) })
+		}
+	}
+	return a.App()
 }
 
 // OnSync is [On] for blocking handlers.
@@ -211,6 +246,19 @@ func (s *SyncConn) SendBody(body []byte, more bool) error {
 // Respond is [Conn.Respond].
 func (s *SyncConn) Respond(status int, header http.Header, body []byte) error {
 	return s.do(func(ctx context.Context, c *Conn) error { return c.Respond(ctx, status, header, body) })
+}
+
+// LastEventID is [Conn.LastEventID].
+func (s *SyncConn) LastEventID() string { return s.async().LastEventID() }
+
+// StartSSE is [Conn.StartSSE].
+func (s *SyncConn) StartSSE(header http.Header) error {
+	return s.do(func(ctx context.Context, c *Conn) error { return c.StartSSE(ctx, header) })
+}
+
+// SendSSE is [Conn.SendSSE].
+func (s *SyncConn) SendSSE(event SSE) error {
+	return s.do(func(ctx context.Context, c *Conn) error { return c.SendSSE(ctx, event) })
 }
 
 // GroupAdd is [Conn.GroupAdd].

@@ -27,6 +27,9 @@ type table struct {
 	end      func(ctx context.Context, c *Conn, why asgi.DisconnectError) error
 	messages map[string]messageHandler
 	forward  map[string]*Forwarder
+	maxBody  int           // of an HTTP request; 0: the table reads none
+	streams  bool          // a handler reads the body part by part
+	events   *eventsConfig // nil: not a table of server-sent events
 
 	logged sync.Map // what the log has heard of and need not hear again
 	kinds  atomic.Int32
@@ -76,8 +79,11 @@ func (t *table) mustBeNew(name string) {
 
 // serves returns an error for a scope that the table is not for.
 func (t *table) serves(scope *asgi.Scope) error {
-	if t.protocol == "" || t.protocol == scope.Type() {
+	if t.protocol == "" {
 		return nil
+	}
+	if t.protocol == scope.Type() {
+		return t.admits(scope)
 	}
 	return fmt.Errorf("consumers: %s: scope %q: this consumer is for %q, choose by routing.Protocols: %w",
 		t.name, scope.Type(), t.protocol, errors.ErrUnsupported)

@@ -78,7 +78,7 @@ func (c *Conn) enter(ev asgi.Event, held, last bool) bool {
 			return false
 		case held || !c.busy:
 			c.busy, c.opening = true, false
-			c.begin(ev.EventType(), !last)
+			c.begin(ev.EventType(), !last && !c.readsBody(ev))
 			return true
 		case c.long && c.scope.Type() != asgi.Channel && c.mail.roomForEvent(size): // to read on would end a worker's job
 			c.box().pushEvent(ev)
@@ -238,7 +238,7 @@ func (c *Conn) deliver(l letter, frame asgi.Event) (expired []layers.Message, er
 	if c.shut || c.ended || c.failed || c.refused {
 		return nil, layers.ErrNoChannel
 	}
-	if frame != nil && !c.busy && !c.waiting && c.mail.messages() == 0 && c.mail.events() == 0 {
+	if frame != nil && c.exchange == nil && !c.busy && !c.waiting && c.mail.messages() == 0 && c.mail.events() == 0 {
 		c.busy = true
 		c.mu.Unlock()
 		done := c.offer(frame)
@@ -321,14 +321,19 @@ func (c *Conn) late() {
 	c.seen, c.long = false, true // the next handler of this turn will be watched again
 	c.turnHeld.Store(false)
 	if c.reader && c.running != "" && c.scope.Type() != asgi.Channel {
-		c.reader, c.relieved = false, true
-		if c.parked {
-			c.passed = true
-		} else {
-			c.helpers.Go(func() { c.read(false) })
-		}
+		c.passReading()
 	}
 	c.changed()
 	c.mu.Unlock()
 	c.flush()
+}
+
+// passReading has another goroutine read. The lock is held.
+func (c *Conn) passReading() {
+	c.reader, c.relieved = false, true
+	if c.parked {
+		c.passed = true
+	} else {
+		c.helpers.Go(func() { c.read(false) })
+	}
 }

@@ -16,6 +16,7 @@
 //   - [Site.Dial], [Site.Open] and [Site.Refused]: a [WebSocket], one whose handshake is not answered yet, and the
 //     refusal of one;
 //   - [Site.Request], [Site.Stream] and [Site.Upload]: a whole HTTP [Response], or an [Exchange] that goes part by part;
+//   - [Site.EventSource]: a stream of server-sent events, read as a browser reads it;
 //   - [Site.Raw]: any scope, driven event by event, the lifespan included;
 //   - [Site.Work]: a worker of named channels;
 //   - [Site.Shutdown]: the end of the server, as its apps see it;

@@ -100,11 +100,21 @@ func ExampleSite_Refused() {
 	}
 }
 
-// A stream of server-sent events is read part by part; the client leaves in the middle.
+// A stream of server-sent events is read as a browser reads it, which comes back when it breaks.
+func ExampleSite_EventSource() {
+	var t *testing.T // of the test
+	var es *asgitest.EventSource = asgitest.New(t, chatURLs).EventSource("/events")
+	es.ExpectData("1")
+	es = es.Reconnect() // with Last-Event-ID
+	es.ExpectData("2")
+	es.Close()
+}
+
+// A response is read part by part; the client leaves in the middle.
 func ExampleSite_Stream() {
 	var t *testing.T // of the test
-	var e *asgitest.Exchange = asgitest.New(t, chatURLs).Stream("GET", "/events")
-	e.ExpectChunk("data: 1\n\n")
+	var e *asgitest.Exchange = asgitest.New(t, chatURLs).Stream("GET", "/log")
+	e.ExpectChunk("line 1\n")
 	e.Abandon()
 	if err := e.Wait(); err != nil {
 		t.Error(err)
