@@ -9,12 +9,18 @@ import (
 	"github.com/tideway-go/tideway/asgi"
 )
 
-// minDeflate is the size below which compressing costs more than it saves.
-const minDeflate = 256
-
 // A deflater compresses messages (RFC 7692) without context takeover, so that the same bytes serve every receiver and no
-// connection keeps a compressor.
-type deflater struct{ pool sync.Pool }
+// connection keeps a compressor. Those who find all compressors at work wait for one: that takes no longer than the work, of
+// which a processor can do no more anyway.
+type deflater struct {
+	min, level int
+	slots      chan struct{} // as many as compressors may be at work
+	pool       sync.Pool
+}
+
+func newDeflater(o *Options) deflater {
+	return deflater{min: o.CompressionMin, level: o.CompressionLevel, slots: make(chan struct{}, o.Compressors)}
+}
 
 // deflateWriter is a compressor and where it writes.
 type deflateWriter struct {
@@ -24,13 +30,15 @@ type deflateWriter struct {
 
 // encode makes one piece of header and payload, compressed if that makes it smaller.
 func (d *deflater) encode(f asgi.Frame) []byte {
-	if len(f.Data) < minDeflate {
+	if len(f.Data) < d.min {
 		return encodePlain(f)
 	}
+	d.slots <- struct{}{}
+	defer func() { <-d.slots }()
 	w, _ := d.pool.Get().(*deflateWriter)
 	if w == nil {
 		w = &deflateWriter{}
-		w.flate, _ = flate.NewWriter(&w.buf, flate.BestSpeed) // an error would be about the level
+		w.flate, _ = flate.NewWriter(&w.buf, d.level) // an error would be about the level
 	}
 	defer d.pool.Put(w)
 	w.buf.Reset()

@@ -1,6 +1,42 @@
 package server
 
-import "testing"
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/tideway-go/tideway/asgi"
+)
+
+// No more messages are compressed at once than Options.Compressors says; the others wait, and small ones have no need to.
+func TestCompressors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDeflater(&Options{CompressionMin: 100, CompressionLevel: 1, Compressors: 2})
+		large, small := asgi.TextFrame(strings.Repeat("tideway ", 100)), asgi.TextFrame("tideway")
+		d.slots <- struct{}{}
+		if b := d.encode(large); b[0]&bitRSV1 == 0 {
+			t.Error("with a compressor left a large message is not compressed")
+		}
+		d.slots <- struct{}{}
+		var done bool
+		go func() { // ends below
+			d.encode(large)
+			done = true
+		}()
+		synctest.Wait()
+		if b := d.encode(small); b[0]&bitRSV1 != 0 {
+			t.Error("a small message is compressed")
+		}
+		if done {
+			t.Error("a third message is compressed beside two")
+		}
+		<-d.slots
+		synctest.Wait()
+		if !done {
+			t.Error("a message waits though a compressor is free")
+		}
+	})
+}
 
 func FuzzAcceptsDeflate(f *testing.F) {
 	for _, s := range []string{"permessage-deflate", "permessage-deflate; server_max_window_bits=\"15\"", ";;,,=", "permessage-deflate;"} {

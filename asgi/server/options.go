@@ -2,9 +2,11 @@ package server
 
 import (
 	"cmp"
+	"compress/flate"
 	"crypto/tls"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"time"
 
@@ -168,8 +170,21 @@ type Options struct {
 
 	// Compression offers permessage-deflate (RFC 7692) without context takeover. Default off: each compressor
 	// takes about a megabyte while it works, short messages hardly shrink, and where a message holds a secret beside text
-	// that an attacker chose, its compressed length tells the secret bit by bit (as in CRIME and BREACH).
+	// that an attacker chose, its compressed length tells the secret bit by bit (as in CRIME and BREACH). A client that asks
+	// for a smaller window for our side than 32 KiB gets no compression; one that may limit its own is not asked to. A
+	// connection that is in the middle of sending a compressed message takes 44 KiB more.
 	Compression bool
+
+	// CompressionMin is the size in bytes below which a message is not worth compressing. Default 256.
+	CompressionMin int
+
+	// CompressionLevel is from 1, the fastest, to 9, the smallest. Default 1: a message of JSON loses most of its size there, and
+	// the last tenth costs several times as much.
+	CompressionLevel int
+
+	// Compressors bounds how many messages are compressed at the same time, each with about a megabyte; others wait for their
+	// turn. Default: as many as processors, GOMAXPROCS.
+	Compressors int
 }
 
 // Defaults of Options.
@@ -184,6 +199,7 @@ const (
 	defaultAppCloseTimeout  = 10 * time.Second
 	defaultShutdownWindow   = time.Second
 	defaultQueueSize        = 1 << 20
+	defaultCompressionMin   = 256
 	defaultMaxHeaderBytes   = 64 << 10
 	defaultMaxHeaders       = 200
 	defaultBodyTimeout      = 30 * time.Second
@@ -218,6 +234,12 @@ func (o *Options) resolve() Options {
 	orOff(&r.IdleTimeout, defaultIdleTimeout)
 	for _, limit := range []*int{&r.MaxBody, &r.MaxWebSockets, &r.MaxHandshakes, &r.MaxRequests} {
 		orOff(limit, 0)
+	}
+	mustPositive("CompressionMin", &r.CompressionMin, defaultCompressionMin)
+	mustPositive("CompressionLevel", &r.CompressionLevel, flate.BestSpeed)
+	mustPositive("Compressors", &r.Compressors, runtime.GOMAXPROCS(0))
+	if r.CompressionLevel > flate.BestCompression {
+		panic(fmt.Sprintf("asgi/server: New: Options.CompressionLevel is %d: write 1 (fastest) to 9 (smallest)", r.CompressionLevel))
 	}
 	mustPositive("MaxHeaderBytes", &r.MaxHeaderBytes, defaultMaxHeaderBytes)
 	if !validHeaderValue(r.ServerHeader) {

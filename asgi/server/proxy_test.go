@@ -182,7 +182,7 @@ func TestProxyHeaders(t *testing.T) {
 		if err != nil || !strings.HasPrefix(resp.Header.Get("Client"), tc.want) {
 			t.Errorf("%s: %v, %v, want the client %s", name, resp, err, tc.want)
 		}
-		p := s.open("X-Forwarded-For: 203.0.113.7", "\r\n")
+		p := s.open("X-Forwarded-For: 203.0.113.7")
 		_, socket, err := p.receive()
 		p.Close()
 		if err != nil || !strings.HasPrefix(socket, tc.want) {

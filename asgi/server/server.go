@@ -79,6 +79,7 @@ func New(app asgi.App, opts *Options) *Server {
 	}
 	s.goodbye = asgi.DisconnectError{Code: s.opts.ShutdownCode, Reason: reasonShutdown, By: asgi.ByServer}
 	s.flushers = newFlushers(runtime.GOMAXPROCS(0), &s.writers)
+	s.deflate = newDeflater(&s.opts)
 	s.pulse.interval = s.opts.PingInterval
 	s.http = asgi.Handler{App: s.app, Derive: s.httpScope, OnError: s.httpError, WriteTimeout: s.opts.WriteTimeout}
 	return s
