@@ -130,7 +130,7 @@ func (c *connection[U]) close() {
 // end closes the connection because its credentials have ended, if they are those that are meant, which still says under
 // the lock. It never waits: senders of the layer call it.
 func (c *connection[U]) end(reason string, still func() bool) {
-	if c.request != nil && !c.request.ends() {
+	if c.request != nil && c.request.is(&c.request.complete) {
 		return
 	}
 	c.mu.Lock()
@@ -149,11 +149,11 @@ func (c *connection[U]) end(reason string, still func() bool) {
 	}
 }
 
-// ends reports whether the end of its credentials is the end of a request. One that is answered is over anyway.
-func (r *request) ends() bool {
+// is reads one of r's flags.
+func (r *request) is(flag *bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return !r.spared && !r.complete
+	return *flag
 }
 
 // shut sends the close. An error says that the connection is over, or will be answered for.
@@ -182,11 +182,7 @@ func (c *connection[U]) forward(ctx context.Context, event asgi.Event) error {
 // accept accepts unless the credentials have ended; those that end meanwhile close at once.
 func (c *connection[U]) accept(ctx context.Context, e asgi.WebSocketAccept) error {
 	if c.hasEnded() {
-		deny := c.auth.challenge("invalid_token")
-		if err := c.send(ctx, asgi.WebSocketHTTPResponseStart{Status: deny.Status, Header: deny.Header}); err != nil {
-			return err
-		}
-		if err := c.send(ctx, asgi.WebSocketHTTPResponseBody{}); err != nil {
+		if err := c.deny(ctx); err != nil {
 			return err
 		}
 		return fmt.Errorf("auth: accept: the credentials have ended: %w", asgi.ErrClosed)
@@ -208,6 +204,18 @@ func (c *connection[U]) accept(ctx context.Context, e asgi.WebSocketAccept) erro
 		c.shut(reason)
 	}
 	return nil
+}
+
+// deny refuses the handshake with 401, or with 403 on a server that knows no other.
+func (c *connection[U]) deny(ctx context.Context) error {
+	if _, ok := c.scope.Extension("websocket.http.response"); !ok {
+		return c.send(ctx, asgi.WebSocketClose{})
+	}
+	deny := c.auth.challenge("invalid_token")
+	if err := c.send(ctx, asgi.WebSocketHTTPResponseStart{Status: deny.Status, Header: deny.Header}); err != nil {
+		return err
+	}
+	return c.send(ctx, asgi.WebSocketHTTPResponseBody{})
 }
 
 // note keeps how far the response has come.

@@ -49,7 +49,7 @@ func (r *registry[U]) revoked(n notice) {
 // named reports whether a revocation is about c's credentials. The lock is held.
 func (c *connection[U]) named(n notice) bool {
 	switch {
-	case !c.known || c.id != n.User:
+	case !c.known || c.id != n.User, c.request != nil && c.request.is(&c.request.spared):
 		return false
 	case n.Session != "":
 		return c.identity.Session == n.Session

@@ -102,6 +102,7 @@ type joined struct {
 	mu      sync.Mutex
 	channel string
 	since   time.Time // revocations after it are heard; zero: none is yet
+	failed  time.Time // when the last attempt to join began that failed
 }
 
 // join has the process hear of revocations and returns since when it does. Where that fails, connections go on without:
@@ -110,8 +111,8 @@ func (a *Authenticator[U]) join(ctx context.Context, c *connection[U]) (since ti
 	if c.layer == nil {
 		return time.Time{}
 	}
-	j := a.joins.of(c.layer)
-	if since := j.heard(); !since.IsZero() {
+	j, began := a.joins.of(c.layer), time.Now()
+	if since, _ := j.heard(began); !since.IsZero() {
 		return since
 	}
 	select {
@@ -120,8 +121,10 @@ func (a *Authenticator[U]) join(ctx context.Context, c *connection[U]) (since ti
 	case <-ctx.Done():
 		return time.Now()
 	}
-	if since := j.heard(); !since.IsZero() {
+	if since, failed := j.heard(began); !since.IsZero() {
 		return since
+	} else if failed { // while this one waited: the others need not find that out one by one
+		return time.Now()
 	}
 	if err := j.join(ctx, c.layer, inbox[U]{a}, groupOf(a.opts.Realm)); err != nil {
 		if errors.Is(err, layers.ErrClosed) {
@@ -130,7 +133,8 @@ func (a *Authenticator[U]) join(ctx context.Context, c *connection[U]) (since ti
 		c.logger().Warn("auth: revocations of other processes are not heard, only checks find them", zap.Error(err))
 		return time.Now()
 	}
-	return j.heard()
+	since, _ = j.heard(began)
+	return since
 }
 
 func (js *joins) of(l *layers.Layer) *joined {
@@ -153,14 +157,23 @@ func (js *joins) forget(l *layers.Layer) {
 	delete(js.layer, l)
 }
 
-func (j *joined) heard() time.Time {
+// heard returns since when revocations are heard, and whether an attempt has failed that began after began.
+func (j *joined) heard(began time.Time) (since time.Time, failed bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.since
+	return j.since, j.failed.After(began)
 }
 
 // join opens the channel, once, and makes it a member. The turn is held.
 func (j *joined) join(ctx context.Context, l *layers.Layer, in layers.Inbox, group string) (err error) {
+	began := time.Now()
+	defer func() {
+		if err != nil {
+			j.mu.Lock()
+			defer j.mu.Unlock()
+			j.failed = began
+		}
+	}()
 	if j.channel == "" {
 		if j.channel, err = l.Listen(ctx, in); err != nil {
 			return err

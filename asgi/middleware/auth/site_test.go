@@ -87,7 +87,9 @@ type process struct {
 	scs   *scs.SessionManager
 	data  *accounts
 	gate  func(scope *asgi.Scope) // runs before a socket answers
-	heard []string                // OnLogin and OnLogout
+
+	mu    sync.Mutex
+	heard []string // OnLogin and OnLogout
 }
 
 func options(m *scs.SessionManager, data *accounts, layer *layers.Layer) auth.Options[account] {
@@ -121,8 +123,8 @@ func start(t *testing.T, m *scs.SessionManager, data *accounts, layer *layers.La
 	t.Helper()
 	p := &process{t: t, scs: m, data: data}
 	o := options(m, data, layer)
-	o.OnLogin = func(_ context.Context, _ *asgi.Scope, u account) { p.heard = append(p.heard, "in "+u.Name) }
-	o.OnLogout = func(_ context.Context, _ *asgi.Scope, u account) { p.heard = append(p.heard, "out "+u.Name) }
+	o.OnLogin = func(_ context.Context, _ *asgi.Scope, u account) { p.hear("in " + u.Name) }
+	o.OnLogout = func(_ context.Context, _ *asgi.Scope, u account) { p.hear("out " + u.Name) }
 	if change != nil {
 		change(&o)
 	}
@@ -148,6 +150,12 @@ func start(t *testing.T, m *scs.SessionManager, data *accounts, layer *layers.La
 		p.Site = p.With(&asgitest.Options{Layer: layer})
 	}
 	return p
+}
+
+func (p *process) hear(what string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.heard = append(p.heard, what)
 }
 
 func (p *process) login(w http.ResponseWriter, r *http.Request) {
