@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -258,5 +259,34 @@ func TestGlobPrefix(t *testing.T) {
 	must(t, p.Flush(t.Context()))
 	if b.number("EXISTS", b.prefix+"jobs") != 0 || b.number("EXISTS", strings.TrimSuffix(b.prefix, "[a]*?")+"abc") != 1 {
 		t.Error("case 35: a prefix is not a pattern")
+	}
+}
+
+// L17: what JSON does not have is refused wherever the channel is, and nobody gets it.
+func TestJSONRefuses(t *testing.T) {
+	for name, open := range kinds {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t, 1)
+			change := func(o *Options) { o.Serializer = JSON }
+			p, q := open(b, change), open(b, change)
+			mine, theirs := p.channel(), q.channel()
+			p.join("room", mine)
+			q.join("room", theirs)
+			for what, v := range map[string]any{"bytes": []byte("a"), "NaN": math.NaN(), "an infinity": math.Inf(1)} {
+				m := anything.With(map[string]any{"v": v})
+				for to, err := range map[string]error{
+					"a channel of this process":    p.Send(t.Context(), mine, m),
+					"a channel of another process": p.Send(t.Context(), theirs, m),
+					"a group":                      p.GroupSend(t.Context(), "room", m),
+				} {
+					if err == nil || errors.Is(err, layers.ErrUncertain) {
+						t.Errorf("L17: %s to %s: %v, want an error that is certain", what, to, err)
+					}
+				}
+			}
+			p.groupSend("room", "marker")
+			p.want(mine, "marker")
+			q.want(theirs, "marker")
+		})
 	}
 }

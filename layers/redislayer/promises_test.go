@@ -88,26 +88,12 @@ func TestPubSub(t *testing.T) {
 	layertest.Run(t, h)
 }
 
-// TestCoreJSON keeps the promises in the other format of channels_redis.
-func TestCoreJSON(t *testing.T) {
-	h := harness(redislayer.Core, 1, func(o *redislayer.Options) { o.Serializer = redislayer.JSON })
-	h.Exceptions = layertest.Exceptions{FullUnseen: true, NoErrNoChannel: true, NoJobs: true, JSON: true}
-	layertest.Run(t, h)
-}
-
-// TestPubSubJSON keeps the promises in the other format of channels_redis.
-func TestPubSubJSON(t *testing.T) {
-	h := harness(redislayer.PubSub, 1, func(o *redislayer.Options) { o.Serializer = redislayer.JSON })
-	h.Exceptions = layertest.Exceptions{FullUnseen: true, NoErrNoChannel: true, NoQueues: true, NoJobs: true, JSON: true}
-	layertest.Run(t, h)
-}
-
-// long skips a test that takes a minute, much of which the suite spends waiting for messages that were overtaken by their marker,
-// unless it is asked for.
+// long skips the suite for a setting that is not the first, unless it is asked for: each takes half a minute or more, most of
+// it waiting for clocks, or for messages that were overtaken by their marker.
 func long(t *testing.T) {
 	t.Helper()
 	if os.Getenv("TIDEWAY_LONG") == "" {
-		t.Skip("takes a minute: run it with TIDEWAY_LONG=1")
+		t.Skip("takes half a minute or more: run it with TIDEWAY_LONG=1")
 	}
 }
 
@@ -124,5 +110,21 @@ func TestPubSubOnThreeHosts(t *testing.T) {
 	long(t)
 	h := harness(redislayer.PubSub, 3, func(o *redislayer.Options) { o.Keys = []string{"new", "old"} })
 	h.Exceptions = layertest.Exceptions{FullUnseen: true, NoErrNoChannel: true, NoQueues: true, NoJobs: true, Unordered: true}
+	layertest.Run(t, h)
+}
+
+// TestCoreJSON keeps the promises in the other format of channels_redis.
+func TestCoreJSON(t *testing.T) {
+	long(t)
+	h := harness(redislayer.Core, 1, func(o *redislayer.Options) { o.Serializer = redislayer.JSON })
+	h.Exceptions = layertest.Exceptions{FullUnseen: true, NoErrNoChannel: true, NoJobs: true, JSON: true}
+	layertest.Run(t, h)
+}
+
+// TestPubSubJSON keeps the promises in the other format of channels_redis.
+func TestPubSubJSON(t *testing.T) {
+	long(t)
+	h := harness(redislayer.PubSub, 1, func(o *redislayer.Options) { o.Serializer = redislayer.JSON })
+	h.Exceptions = layertest.Exceptions{FullUnseen: true, NoErrNoChannel: true, NoQueues: true, NoJobs: true, JSON: true}
 	layertest.Run(t, h)
 }

@@ -56,22 +56,27 @@ func startOwnRedis(t *testing.T, args func(port string) []string) *ownRedis {
 func startRedisAt(t *testing.T, port string, args []string) (*ownRedis, bool) {
 	t.Helper()
 	path := Require(t, "redis-server", "apt-get install redis-server")
+	dir, err := os.MkdirTemp("", "tw") // not TempDir, whose paths are too long for a socket
+	must(t, err)
+	ready := filepath.Join(dir, "ready") // made after the port is bound, which may be somebody else's by now
+	args = append(args, "--unixsocket", ready)
 	cmd := exec.Command("sh", append([]string{"-c", `"$@" & read _; kill -9 $!; wait $!`, "sh", path}, args...)...)
-	cmd.Dir = t.TempDir()
+	cmd.Dir = dir
 	in, err := cmd.StdinPipe()
 	must(t, err)
 	must(t, cmd.Start())
 	kill := sync.OnceFunc(func() {
 		_ = in.Close()
 		_ = cmd.Wait() // it was killed
+		_ = os.RemoveAll(dir)
 	})
 	t.Cleanup(kill)
-	return &ownRedis{port, kill}, listens(port)
+	return &ownRedis{port, kill}, listens(ready)
 }
 
-func listens(port string) bool {
+func listens(socket string) bool {
 	for end := time.Now().Add(Patience / 5); time.Now().Before(end); <-time.After(5 * time.Millisecond) {
-		if conn, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
+		if conn, err := net.Dial("unix", socket); err == nil {
 			_ = conn.Close()
 			return true
 		}
