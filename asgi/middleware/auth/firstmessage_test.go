@@ -72,6 +72,8 @@ func TestFirstMessageOptions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, newManager(), newAccounts(), nil, func(o *auth.Options[account]) {
 			o.FirstMessage = &auth.FirstMessage{
+				Within:  time.Minute,
+				MaxSize: 20,
 				Subprotocol: func(offered []string) string { return offered[1] },
 				Decode: func(m asgi.Frame) (string, bool) {
 					var hello struct{ Token string }
@@ -84,9 +86,14 @@ func TestFirstMessageOptions(t *testing.T) {
 		if ws.Subprotocol() != "v2" {
 			t.Errorf("the subprotocol is %q", ws.Subprotocol())
 		}
+		<-time.After(59 * time.Second)
 		ws.SendText(`{"token":"bob"}`)
 		asks(ws, "bob")
 		ws.Disconnect()
+		ws = p.DialWith("/ws/private", &asgitest.Options{Subprotocols: []string{"v1", "v2"}})
+		ws.SendText(`{"token":"anybody"}` + "  ")
+		ws.ExpectClose(1009, "the first message is a token of at most 20 bytes")
+		ws.Wait()
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/alexedwards/scs/v2"
 
@@ -215,6 +216,28 @@ func TestConsumer(t *testing.T) {
 		ws.Disconnect()
 		if got, _ := read(t, m, token, "seen"); got != "yes" {
 			t.Errorf("Disconnect saved %q", got)
+		}
+	})
+}
+
+// Loaded says when the session was read, and whether there is one.
+func TestLoaded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager()
+		began := time.Now()
+		site := asgitest.New(t, sessions.New(m)(socket(nil, func(ctx context.Context, _ string) (string, error) {
+			if at, ok := sessions.Loaded(ctx, m); !at.Equal(began) || !ok {
+				t.Errorf("loaded at %v, %t; want %v", at, ok, began)
+			}
+			return "asked", nil
+		})))
+		ws := site.Dial("/")
+		<-time.After(time.Minute)
+		ws.SendText("?")
+		ws.ExpectText("asked")
+		ws.Disconnect()
+		if at, ok := sessions.Loaded(t.Context(), m); ok {
+			t.Errorf("a ctx without a session was loaded at %v", at)
 		}
 	})
 }

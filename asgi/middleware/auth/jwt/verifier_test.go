@@ -189,6 +189,18 @@ func TestLeeway(t *testing.T) {
 	})
 }
 
+// The size of a token is bounded before anything of it is read.
+func TestMaxSize(t *testing.T) {
+	o := options
+	token := sign(golang.SigningMethodEdDSA, edPrivate, "ed", nil)
+	for size, ok := range map[int]bool{len(token): true, len(token) - 1: false} {
+		o.MaxSize = size
+		if _, err := jwt.New[claims](o).Verify(context.Background(), token); (err == nil) != ok {
+			t.Errorf("a token of %d bytes, %d allowed: %v", len(token), size, err)
+		}
+	}
+}
+
 // Keys come and go by their id.
 func TestRotation(t *testing.T) {
 	ctx := context.Background()
@@ -288,7 +300,7 @@ func TestMistakes(t *testing.T) {
 			jwt.New[claims](jwt.Options{Keys: keys})
 		})
 	}
-	if got := fmt.Sprintf("%v %+v %#v %s", secret, secret, secret, secret); strings.Contains(got, "sss") {
+	if got := fmt.Sprintf("%v %+v %#v %s", secret, secret, secret, secret) + secret.String() + secret.GoString(); strings.Contains(got, "sss") {
 		t.Errorf("a secret prints as %q", got)
 	}
 	defer func() {
