@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"slices"
@@ -143,6 +144,9 @@ func (c *conn) begin() {
 	c.srv.mu.Unlock()
 	c.mu.Lock()
 	c.open = true
+	if age := c.srv.opts.MaxAge; age > 0 {
+		c.old = time.Since(c.srv.begun) + age + rand.N(age/10+1)
+	}
 	if c.srv.opts.PingInterval > 0 {
 		c.srv.pulse.add(c)
 	}

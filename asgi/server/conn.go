@@ -61,6 +61,8 @@ type conn struct {
 
 	beat beat // its place in the pulse
 
+	old time.Duration // when it is, since Server.begun; 0: never
+
 	// reads is odd while somebody waits in a Read of the socket, and grows with each: the ping timer's sign of life.
 	reads     atomic.Uint32
 	tickReads uint32 // reads at the last tick

@@ -35,6 +35,7 @@ import (
 //	TIDEWAY_PING_INTERVAL       PingInterval
 //	TIDEWAY_PING_TIMEOUT        PingTimeout
 //	TIDEWAY_WRITE_TIMEOUT       WriteTimeout
+//	TIDEWAY_MAX_AGE             MaxAge
 //	TIDEWAY_APP_CLOSE_TIMEOUT   AppCloseTimeout
 //	TIDEWAY_SHUTDOWN_WINDOW     ShutdownWindow
 //	TIDEWAY_SHUTDOWN_CODE       ShutdownCode
@@ -117,6 +118,7 @@ var variables = []variable{
 	{"TIDEWAY_PING_INTERVAL", setDuration(func(o *Options) *time.Duration { return &o.PingInterval }), true},
 	{"TIDEWAY_PING_TIMEOUT", setDuration(func(o *Options) *time.Duration { return &o.PingTimeout }), true},
 	{"TIDEWAY_WRITE_TIMEOUT", setDuration(func(o *Options) *time.Duration { return &o.WriteTimeout }), true},
+	{"TIDEWAY_MAX_AGE", setDuration(func(o *Options) *time.Duration { return &o.MaxAge }), true},
 	{"TIDEWAY_APP_CLOSE_TIMEOUT", setDuration(func(o *Options) *time.Duration { return &o.AppCloseTimeout }), true},
 	{"TIDEWAY_SHUTDOWN_WINDOW", setDuration(func(o *Options) *time.Duration { return &o.ShutdownWindow }), true},
 	{"TIDEWAY_SHUTDOWN_CODE", setNumber(func(o *Options) *int { return &o.ShutdownCode }), true},

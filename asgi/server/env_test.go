@@ -50,13 +50,13 @@ func TestFromEnv(t *testing.T) {
 			"TIDEWAY_MAX_MESSAGE": "1", "TIDEWAY_MAX_BODY": "2", "TIDEWAY_MAX_WEBSOCKETS": "3", "TIDEWAY_MAX_HANDSHAKES": "4", "TIDEWAY_MAX_REQUESTS": "5",
 			"TIDEWAY_HEADER_TIMEOUT": "6s", "TIDEWAY_BODY_TIMEOUT": "7s", "TIDEWAY_IDLE_TIMEOUT": "8s", "TIDEWAY_HANDSHAKE_TIMEOUT": "9s",
 			"TIDEWAY_PING_INTERVAL": "10s", "TIDEWAY_PING_TIMEOUT": "11s", "TIDEWAY_WRITE_TIMEOUT": "12s", "TIDEWAY_APP_CLOSE_TIMEOUT": "13s",
-			"TIDEWAY_SHUTDOWN_WINDOW": "14s", "TIDEWAY_SHUTDOWN_CODE": "1012", "TIDEWAY_DRAIN_DELAY": "15s",
+			"TIDEWAY_SHUTDOWN_WINDOW": "14s", "TIDEWAY_SHUTDOWN_CODE": "1012", "TIDEWAY_DRAIN_DELAY": "15s", "TIDEWAY_MAX_AGE": "16s",
 		}, server.Options{
 			Origins: []string{"https://a.example", "b.example"}, RootPath: "/live", ServerHeader: "tide", Compression: true,
 			MaxMessage: 1, MaxBody: 2, MaxWebSockets: 3, MaxHandshakes: 4, MaxRequests: 5,
 			HeaderTimeout: 6 * time.Second, BodyTimeout: 7 * time.Second, IdleTimeout: 8 * time.Second, HandshakeTimeout: 9 * time.Second,
 			PingInterval: 10 * time.Second, PingTimeout: 11 * time.Second, WriteTimeout: 12 * time.Second, AppCloseTimeout: 13 * time.Second,
-			ShutdownWindow: 14 * time.Second, ShutdownCode: 1012, DrainDelay: 15 * time.Second,
+			ShutdownWindow: 14 * time.Second, ShutdownCode: 1012, DrainDelay: 15 * time.Second, MaxAge: 16 * time.Second,
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

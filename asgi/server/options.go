@@ -140,6 +140,11 @@ type Options struct {
 	// It holds for WebSockets and for HTTP responses ([asgi.Handler.WriteTimeout]). Default 10 s.
 	WriteTimeout time.Duration
 
+	// MaxAge closes a WebSocket that is older, with ShutdownCode and "the connection is old": clients that come back then spread
+	// over servers which were added meanwhile, and authenticate again. It happens up to a tenth of MaxAge and one
+	// PingInterval later, so that those who came together do not go together. Default 0: never. It needs PingInterval.
+	MaxAge time.Duration
+
 	// AppCloseTimeout is how long an application may go on after its connection has ended. Then ctx is cancelled, the
 	// socket is cut and a line logged. It also bounds the application's answer to lifespan.shutdown. Default 10 s; negative:
 	// off, and an application that does not end makes a shutdown wait for ever.
@@ -229,6 +234,10 @@ func (o *Options) resolve() Options {
 	r.ShutdownCode = cmp.Or(r.ShutdownCode, codeGoingAway)
 	r.checkUnits()
 	orOff(&r.DrainDelay, 0)
+	orOff(&r.MaxAge, 0)
+	if r.MaxAge > 0 && r.PingInterval < 0 {
+		panic("asgi/server: New: Options.MaxAge without PingInterval: connections are looked at when pings are due; leave PingInterval out for the default")
+	}
 	orOff(&r.MaxHeaders, defaultMaxHeaders)
 	orOff(&r.BodyTimeout, defaultBodyTimeout)
 	orOff(&r.IdleTimeout, defaultIdleTimeout)
@@ -288,7 +297,7 @@ func (o *Options) checkUnits() {
 		{"HeaderTimeout", o.HeaderTimeout}, {"HandshakeTimeout", o.HandshakeTimeout}, {"PingInterval", o.PingInterval},
 		{"PingTimeout", o.PingTimeout}, {"WriteTimeout", o.WriteTimeout}, {"AppCloseTimeout", o.AppCloseTimeout},
 		{"ShutdownWindow", o.ShutdownWindow}, {"DrainDelay", o.DrainDelay},
-		{"BodyTimeout", o.BodyTimeout}, {"IdleTimeout", o.IdleTimeout},
+		{"BodyTimeout", o.BodyTimeout}, {"IdleTimeout", o.IdleTimeout}, {"MaxAge", o.MaxAge},
 	} {
 		if d := limit.d; d > 0 && d < time.Millisecond {
 			unit := "Second"

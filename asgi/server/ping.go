@@ -33,6 +33,10 @@ func (c *conn) tick() {
 // when it has brought something. An odd number means that somebody listens, and half of it counts what was heard; while
 // nobody listens the clock stands still.
 func (c *conn) ping() {
+	if c.old > 0 && time.Since(c.srv.begun) >= c.old {
+		c.close(asgi.DisconnectError{Code: c.srv.opts.ShutdownCode, Reason: "the connection is old", By: asgi.ByServer})
+		return
+	}
 	c.mu.Lock()
 	if c.end.Load() != nil {
 		c.mu.Unlock()

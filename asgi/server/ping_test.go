@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,4 +80,52 @@ func TestBusyApplicationKeepsItsClient(t *testing.T) {
 		}
 		p.Close()
 	})
+}
+
+// With MaxAge a connection that is older is closed, busy or not, and not all that came together at once.
+func TestMaxAge(t *testing.T) {
+	moments := map[time.Duration]bool{}
+	for i := range 10 {
+		synctest.Test(t, func(t *testing.T) {
+			ends := make(chan asgi.WebSocketDisconnect, 1)
+			s := variant{}.mountPipes(t, echoing(ends), server.Options{MaxAge: time.Hour, ShutdownCode: 1012, PingInterval: time.Second})
+			p, start := s.open(), time.Now()
+			p.SetDeadline(time.Now().Add(2 * time.Hour))
+			var busy sync.WaitGroup
+			busy.Go(func() {
+				for i%2 == 0 && p.send(fin|text, "busy") == nil {
+					<-time.After(300 * time.Millisecond)
+				}
+			})
+			for {
+				first, payload, err := p.receive()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if first == fin|ping {
+					go p.send(fin|pong, "")
+				}
+				if first == fin|closing {
+					if payload != closePayload(1012, "the connection is old") {
+						t.Errorf("closed with %q", payload)
+					}
+					break
+				}
+			}
+			took := time.Since(start)
+			if took < time.Hour || took > 66*time.Minute+2*time.Second {
+				t.Errorf("closed after %v, want 60 to 66 min", took)
+			}
+			moments[took] = true
+			p.Close()
+			busy.Wait()
+			if e := <-ends; e.Code != 1012 || e.By != asgi.ByServer {
+				t.Errorf("the application heard %+v", e)
+			}
+		})
+	}
+	if len(moments) < 5 {
+		t.Errorf("ten connections of an hour were closed at %d moments: %v", len(moments), moments)
+	}
+	mustPanic(t, "MaxAge without PingInterval", func() { server.New(pages, &server.Options{MaxAge: time.Hour, PingInterval: -1}) })
 }

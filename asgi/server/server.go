@@ -35,6 +35,7 @@ type Server struct {
 	deflate   deflater
 	flushers  *flushers
 	pulse     pulse
+	begun     time.Time // when New was called
 	watch     asgi.Watch
 	helpers   sync.WaitGroup // goroutines that connections start
 
@@ -68,6 +69,7 @@ func New(app asgi.App, opts *Options) *Server {
 	s := &Server{
 		app:     app,
 		opts:    opts.resolve(),
+		begun:   time.Now(),
 		closing: make(chan struct{}),
 		ending:  newEnding(),
 	}
