@@ -21,6 +21,8 @@ const (
 	askJoin  = "join"
 	askLeave = "leave"
 	askFlush = "flush"
+
+	tidy = "tidy" // what this process asks itself: to stop hearing a group
 )
 
 // requestBound is how many requests of others may wait; what is more goes unanswered.
@@ -176,8 +178,11 @@ func (p *pubsub) change(ctx context.Context, r request) error {
 		return p.join(ctx, r.group, r.channel)
 	case askLeave:
 		if p.local.Leave(r.group, r.channel) {
-			p.unsubscribe(ctx, r.group)
+			_ = p.unsubscribe(ctx, r.group) // if it fails the connection is lost
 		}
+		return nil
+	case tidy:
+		_ = p.unsubscribe(ctx, r.group)
 		return nil
 	case askFlush:
 		p.flushed(ctx)
@@ -197,7 +202,7 @@ func (p *pubsub) flushed(ctx context.Context) {
 	}
 	p.groups.mu.Unlock()
 	for _, name := range names {
-		p.unsubscribe(ctx, name)
+		_ = p.unsubscribe(ctx, name) // if it fails the connection is lost
 	}
 }
 

@@ -22,6 +22,7 @@ func TestSilence(t *testing.T) {
 				"Send":      func(ctx context.Context) error { return p.Send(ctx, theirs, note.With(text{"a"})) },
 				"GroupSend": func(ctx context.Context) error { return p.GroupSend(ctx, "room", note.With(text{"a"})) },
 				"GroupAdd":  func(ctx context.Context) error { return p.GroupAdd(ctx, "hall", mine) },
+				"Flush":     p.Flush,
 			} {
 				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 				if err := call(ctx); err != context.DeadlineExceeded {
@@ -29,7 +30,16 @@ func TestSilence(t *testing.T) {
 				}
 				cancel()
 			}
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			defer cancel()
+			err := p.GroupDiscard(ctx, "room", mine) // which PubSub can do here, and tell later
+			if name == "Core" && err != context.DeadlineExceeded || name == "PubSub" && err != nil {
+				t.Errorf("L15: GroupDiscard while Redis is silent: %v", err)
+			}
 			p.cable.Flow()
+			if name == "PubSub" {
+				b.subscribed(b.prefix+"__group__room", 0)
+			}
 			p.send(theirs, "marker")
 			for {
 				m, err := q.Receive(t.Context(), theirs)

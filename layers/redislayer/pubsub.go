@@ -162,9 +162,11 @@ func (p *pubsub) Open(_ context.Context, in driver.Inbox) (string, error) {
 // Shut implements driver.Driver. A group that has lost its last member here is not heard any more.
 func (p *pubsub) Shut(ctx context.Context, channel string) error {
 	left, _ := p.local.Shut(channel)
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
+	defer cancel()
 	for _, l := range left {
-		if l.Last {
-			p.unsubscribe(ctx, l.Group)
+		if l.Last && p.unsubscribe(limited, l.Group) != nil {
+			p.unsubscribeLater(l.Group)
 		}
 	}
 	return nil
@@ -220,8 +222,8 @@ func (p *pubsub) GroupAdd(ctx context.Context, group, channel string) error {
 func (p *pubsub) GroupDiscard(ctx context.Context, group, channel string) error {
 	switch {
 	case p.own(channel):
-		if p.local.Leave(group, channel) {
-			p.unsubscribe(ctx, group)
+		if p.local.Leave(group, channel) && p.unsubscribe(ctx, group) != nil {
+			p.unsubscribeLater(group)
 		}
 		return nil
 	case !isQueue(channel):

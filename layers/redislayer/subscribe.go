@@ -144,7 +144,9 @@ func (p *pubsub) restore(s *station, conn rueidis.DedicatedClient) error {
 	p.groups.mu.Unlock()
 	p.running.Go(func() { // ends with ctx of unsubscribe at the latest; Close waits for it
 		for _, g := range subs { // that nobody wants any more
-			p.unsubscribe(p.life, g.name)
+			limited, cancel := context.WithTimeout(p.life, answerTime)
+			_ = p.unsubscribe(limited, g.name) // if it fails the connection is lost
+			cancel()
 		}
 	})
 	return nil
@@ -187,8 +189,8 @@ func (p *pubsub) unpin(ctx context.Context, g *groupSub) {
 	p.groups.mu.Lock()
 	g.joining--
 	p.groups.mu.Unlock()
-	if p.local.Members(g.name) == 0 {
-		p.unsubscribe(ctx, g.name)
+	if p.local.Members(g.name) == 0 && p.unsubscribe(ctx, g.name) != nil {
+		p.unsubscribeLater(g.name)
 	}
 }
 
@@ -229,34 +231,44 @@ func (s *station) wrap(ctx context.Context, err error) error {
 	return s.failed(ctx, err)
 }
 
-// unsubscribe stops hearing a group that has no member here and that nobody joins. If it fails the connection is lost, and the
-// next one will not have it.
-func (p *pubsub) unsubscribe(ctx context.Context, group string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
-	defer cancel()
+// unsubscribe stops hearing a group that has no member here and that nobody joins. It returns an error when ctx ends before
+// that is done; a connection that is lost has nothing to be done, for the next one will not have the group.
+func (p *pubsub) unsubscribe(ctx context.Context, group string) error {
 	t := &p.groups
 	t.mu.Lock()
 	g := t.byName[group]
 	t.mu.Unlock()
 	if g == nil {
-		return
+		return nil
 	}
 	select {
 	case g.busy <- struct{}{}:
 	case <-ctx.Done():
-		return
+		return ctx.Err()
 	}
 	defer func() { <-g.busy }()
 	if !p.unwanted(g) {
-		return
+		return nil
 	}
 	if conn, _, err := p.shardOf(g.channel).on(); err == nil {
-		_ = settle(ctx, conn, conn.B().Unsubscribe().Channel(g.channel).Build())
+		if err := settle(ctx, conn, conn.B().Unsubscribe().Channel(g.channel).Build()); err != nil && ctx.Err() != nil {
+			return err
+		}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if g.joining == 0 && t.byName[group] == g {
 		delete(t.byName, group)
+	}
+	return nil
+}
+
+// unsubscribeLater has it done by the goroutine that serves requests. If that has too much to do, the group is heard, and
+// what comes dropped, until somebody joins and leaves it again.
+func (p *pubsub) unsubscribeLater(group string) {
+	select {
+	case p.requests <- request{verb: tidy, group: group}:
+	default:
 	}
 }
 
