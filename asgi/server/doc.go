@@ -3,6 +3,9 @@
 //	srv := server.New(app, nil)
 //	err := srv.Run(ctx) // listens on 127.0.0.1:8000 until ctx ends
 //
+// [Server.RunUntilSignal] ends with Ctrl-C or SIGTERM instead, and [FromEnv] reads [Options] from the environment. A server can
+// face the Internet by itself: it ends TLS ([Options.CertFile], or ACME by [Options.TLS]) and bounds what strangers may use up.
+//
 // A Server is an [http.Handler] too: http.Handle("/ws/", srv) mounts it in any mux. Then whoever runs the mux runs the
 // HTTP side, and [Server.Shutdown] ends the WebSockets, which http.Server.Shutdown does not know.
 //
@@ -32,11 +35,18 @@
 //
 // # The end
 //
-// When the ctx of Run ends, or Shutdown is called, new handshakes get 503 and the listeners close. Side by side, WebSockets
-// are closed with 1001, spread over Options.ShutdownWindow, and HTTP requests go on. After the window and 5 s for the closing
+// When the ctx of Run ends, or Shutdown is called, [Server.Ready] says no. After Options.DrainDelay new handshakes get 503 and
+// the listeners close. Side by side, WebSockets are closed with 1001 (or Options.ShutdownCode), each at a moment of its own in
+// Options.ShutdownWindow, and HTTP requests go on; clients of HTTP/2 are told by GOAWAY. After the window and 5 s for the closing
 // handshakes the ctx of every request and socket that is left ends with an [asgi.DisconnectError]. After AppCloseTimeout their
 // connections are cut, and what still runs is counted in the error. Then the lifespan has AppCloseTimeout to clean up. With
-// the defaults that is 27 s at worst; a second Shutdown, or the end of its ctx, cuts it short.
+// the defaults that is 27 s at worst; a second Shutdown, the end of its ctx, or a second signal, cuts it short.
+//
+// # HTTP/2
+//
+// With TLS a client may choose HTTP/2, for requests only: a WebSocket needs a connection of HTTP/1.1, which browsers open by
+// themselves. Extended CONNECT (RFC 8441) is not announced; what tries it gets a reset of its stream, and an Upgrade header
+// in HTTP/2 is 400.
 //
 // # Outbound bytes
 //

@@ -75,6 +75,19 @@ func TestStatsHandshakes(t *testing.T) {
 	}
 }
 
+// Each field has a label of its own.
+func TestHandshakesAll(t *testing.T) {
+	h := server.Handshakes{Accepted: 1, Denied: 2, Unavailable: 3, Failed: 4, TimedOut: 5, Origin: 6, Malformed: 7, Limited: 8, Draining: 9, Abandoned: 10}
+	want := map[string]uint64{"accepted": 1, "denied": 2, "unavailable": 3, "failed": 4, "timed_out": 5, "origin": 6, "malformed": 7, "limited": 8,
+		"draining": 9, "abandoned": 10}
+	if got := maps.Collect(h.All()); !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	for range h.All() {
+		break // is obeyed
+	}
+}
+
 // What came during a shutdown, and what had no answer when it began, is counted as such.
 func TestStatsDraining(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -186,6 +199,8 @@ func TestStatsHTTP(t *testing.T) {
 				<-release
 			case "/fail":
 				return errors.New("no")
+			case "/large":
+				return asgi.Deny{Body: make([]byte, 1<<20)}
 			case "/read":
 				_, err := receive(ctx)
 				return err
@@ -202,8 +217,9 @@ func TestStatsHTTP(t *testing.T) {
 		synctest.Wait()
 		s.peer().request("GET /fail HTTP/1.1\r\nHost: a\r\n\r\n")
 		s.peer().request("POST /read HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n")
-		synctest.Wait()
-		if got, want := s.srv.Stats(), (server.Stats{HTTPRequests: 3, HTTPFailures: 1, HTTPBadRequests: 1}); got != want {
+		s.peer().Write([]byte("GET /large HTTP/1.1\r\nHost: a\r\n\r\n")) // and reads nothing
+		<-time.After(time.Minute)
+		if got, want := s.srv.Stats(), (server.Stats{HTTPRequests: 4, HTTPFailures: 1, HTTPBadRequests: 1, HTTPSlowReaders: 1}); got != want {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 	})

@@ -17,10 +17,10 @@ var importTable = []struct {
 }{
 	// The contract: the standard library only, and nothing of layers.
 	{"asgi", "", "asgi/server"},
-	{"asgi/middleware", "asgi", "asgi/server consumers routing"},
+	{"asgi/middleware", "asgi", "asgi/middleware/... asgi/server consumers routing"},
 	{"asgi/middleware/auth/...", "asgi asgi/middleware/... layers *", "asgi/server consumers layers/... routing"}, // revocations are layer messages
 	{"asgi/middleware/...", "asgi asgi/middleware *", "asgi/server consumers routing"},                            // a middleware that needs a library
-	{"asgi/server", "asgi asgi/middleware " + gorilla + proxyproto + zap, "consumers layers/memlayer routing"},
+	{"asgi/server", "asgi asgi/middleware " + gorilla + proxyproto + zap, "consumers layers layers/memlayer routing " + autocert},
 	{"asgi/server/...", "asgi/... consumers layers *", "layers/... routing"}, // operations look at everything
 	{"routing", "asgi", "asgi/server"},
 
@@ -48,6 +48,7 @@ var importTable = []struct {
 }
 
 const (
+	autocert   = "golang.org/x/crypto/acme/autocert "
 	chromedp   = "github.com/chromedp/... "
 	crypto     = "golang.org/x/crypto/... "
 	gorilla    = "github.com/gorilla/websocket "
