@@ -74,6 +74,7 @@ type Authenticator[U any] struct {
 	key      asgi.Key[*connection[U]]
 	registry registry[U]
 	joins    joins
+	warned   warned
 }
 
 // New makes an Authenticator. It panics where the options cannot be meant.

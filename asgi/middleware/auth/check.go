@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"runtime/debug"
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
+	"github.com/tideway-go/tideway/asgi"
 )
 
 const (
@@ -87,7 +88,6 @@ func (c *connection[U]) tick() {
 		return
 	}
 	defer c.checks.running.Done()
-	c.auth.join(ctx, c) // again, where it has failed before
 	c.check(ctx)
 	c.checks.mu.Lock()
 	c.checks.cancel()
@@ -124,31 +124,54 @@ func (k *check) stop() {
 	k.running.Wait()
 }
 
-// check looks at the credentials again, and ends the connection where they have ended.
+// check looks at the credentials again, and ends the connection where they have ended. Those that say when they end are
+// not asked then.
 func (c *connection[U]) check(ctx context.Context) {
 	c.mu.Lock()
 	before, id, again, changes := c.identity, c.id, c.again, c.changes
 	c.mu.Unlock()
 	still := func() bool { return c.changes == changes } // nobody has logged in or out meanwhile
-	if again == nil {                                    // logged out meanwhile
+	switch {
+	case again == nil: // logged out
+		return
+	case expired(before):
+		c.end("credentials expired", still)
 		return
 	}
-	fresh, err := again(ctx)
-	if err == nil && (c.auth.opts.ID(fresh.User) != id || fresh.Session != before.Session) {
-		err = ErrInvalid
-	}
+	c.auth.join(ctx, c) // again, where it has failed before
+	fresh, err := safely(ctx, func(ctx context.Context) (Identity[U], error) {
+		fresh, err := again(ctx)
+		if err == nil && (c.auth.opts.ID(fresh.User) != id || fresh.Session != before.Session || expired(fresh)) {
+			err = ErrInvalid
+		}
+		return fresh, err
+	})
 	switch {
-	case err == nil && !expired(fresh):
+	case errors.Is(err, ErrInvalid):
+		c.end("credentials ended", still)
+	case err == nil:
 		c.mu.Lock()
+		defer c.mu.Unlock()
 		if still() {
 			c.identity = fresh
 		}
-		c.mu.Unlock()
-	case err == nil, expired(before):
-		c.end("credentials expired", still)
-	case errors.Is(err, ErrInvalid):
-		c.end("credentials ended", still)
-	case ctx.Err() == nil || c.ctx.Err() == nil:
-		c.logger().Warn("auth: credentials could not be checked, the connection stays until the next check", zap.String("user", id), zap.Error(err))
+	case c.ctx.Err() == nil && !c.checks.isStopped():
+		c.auth.warn(c, "credentials could not be checked, the connection stays until the next check", err)
 	}
+}
+
+// safely makes an error of a panic, since nobody else is there on a timer's goroutine.
+func safely[U any](ctx context.Context, again func(context.Context) (Identity[U], error)) (id Identity[U], err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &asgi.PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return again(ctx)
+}
+
+func (k *check) isStopped() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.stopped
 }

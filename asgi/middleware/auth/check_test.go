@@ -6,6 +6,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/asgi/middleware/auth"
 	"github.com/tideway-go/tideway/layers/memlayer"
@@ -176,6 +179,31 @@ func TestCheckEnds(t *testing.T) {
 		ws.Disconnect()
 		if !over {
 			t.Error("A7: the connection has ended and its check goes on")
+		}
+	})
+}
+
+// A function of the site's that panics in a check is a line in the log and a check that failed, and the lines are few.
+func TestCheckPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		core, logged := observer.New(zap.WarnLevel)
+		p := start(t, newManager(), newAccounts(), nil, func(o *auth.Options[account]) { o.Recheck = time.Minute })
+		p.Site = p.With(&asgitest.Options{Logger: zap.New(core)})
+		sockets := []*asgitest.WebSocket{p.as("ann").Dial("/ws"), p.as("bob").Dial("/ws"), p.as("ann").Dial("/ws")}
+		p.data.gate(func() { panic("no rows") })
+		<-time.After(time.Minute)
+		if lines := logged.All(); len(lines) != 1 || lines[0].ContextMap()["stack"] == nil {
+			t.Errorf("the log has %v, want one line with a stack", lines)
+		}
+		p.data.fail(errDatabase)
+		<-time.After(10 * time.Minute)
+		if n := logged.Len(); n > 30 {
+			t.Errorf("the log has %d lines of an outage of 10 minutes", n)
+		}
+		p.data.fail(nil)
+		for i, ws := range sockets {
+			asks(ws, []string{"ann", "bob", "ann"}[i])
+			ws.Disconnect()
 		}
 	})
 }

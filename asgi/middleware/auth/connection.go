@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -32,6 +33,7 @@ type connection[U any] struct {
 	changes  int // of who it is
 	accepted bool
 	reason   string // why its credentials have ended; "" while they last
+	over     bool   // Serve is about to return
 
 	checks check
 }
@@ -83,12 +85,13 @@ func (c *connection[U]) hasEnded() bool {
 
 // enter makes c that of a user, for the registry and for its clock, and returns when a revocation last came.
 func (c *connection[U]) enter(id string, found finding[U]) (last time.Time) {
-	c.leave()
 	c.mu.Lock()
-	c.known, c.id, c.identity, c.again = true, id, found.identity, found.again
-	c.changes++
+	if !c.over {
+		c.leaveLocked()
+		c.known, c.id, c.identity, c.again = true, id, found.identity, found.again
+		last = c.auth.registry.add(id, c)
+	}
 	c.mu.Unlock()
-	last = c.auth.registry.add(id, c)
 	c.arm()
 	return last
 }
@@ -103,24 +106,28 @@ func (c *connection[U]) renew(fresh Identity[U]) {
 // leave makes c that of nobody.
 func (c *connection[U]) leave() {
 	c.mu.Lock()
-	id := c.id
+	defer c.mu.Unlock()
+	c.leaveLocked()
+}
+
+// leaveLocked is leave with the lock held, which comes before the registry's.
+func (c *connection[U]) leaveLocked() {
+	if c.known {
+		c.auth.registry.remove(c.id, c)
+	}
 	var nobody Identity[U]
 	c.known, c.id, c.identity, c.again = false, "", nobody, nil
 	c.changes++
-	c.mu.Unlock()
-	if id != "" {
-		c.auth.registry.remove(id, c)
-	}
 }
 
 // close ends what c has: its place in the registry, its clock.
 func (c *connection[U]) close() {
 	c.mu.Lock()
-	id := c.id
-	c.mu.Unlock()
-	if id != "" {
-		c.auth.registry.remove(id, c)
+	c.over = true
+	if c.known {
+		c.auth.registry.remove(c.id, c)
 	}
+	c.mu.Unlock()
 	c.checks.stop()
 	if c.request != nil {
 		c.request.cancel(nil)
@@ -156,8 +163,14 @@ func (r *request) is(flag *bool) bool {
 	return *flag
 }
 
-// shut sends the close. An error says that the connection is over, or will be answered for.
+// shut sends the close. An error says that the connection is over. What stands outside may panic, and this may be the
+// goroutine of a timer.
 func (c *connection[U]) shut(reason string) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.auth.warn(c, "the close of a connection panicked", &asgi.PanicError{Value: v, Stack: debug.Stack()})
+		}
+	}()
 	_ = c.send(atOnce, asgi.WebSocketClose{Code: c.auth.opts.CloseCode, Reason: reason})
 }
 

@@ -49,7 +49,8 @@
 // A connection that has a user is closed with Options.CloseCode, 4401 by default, when its session or token expires, and
 // when [Revoke] or a Logout names it. A WebSocket gets a close, and its app a disconnect as with every close; a request that
 // has no response yet gets 401, and one that has, such as a stream of events, is cut. Revocations travel over the channel
-// layer in one group for all processes; each keeps one channel for all its connections.
+// layer in one group for all processes; each keeps one channel for all its connections. As with every close, a handler that
+// runs goes on, and what was read before is still handled.
 //
 // Revoke closes what is open. It does not keep anyone from coming back with the same cookie, so end the credentials first,
 // then revoke: delete the session (Logout does), or change what Session.Hash covers, as a new password does.

@@ -72,8 +72,8 @@ func TestFirstMessageOptions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, newManager(), newAccounts(), nil, func(o *auth.Options[account]) {
 			o.FirstMessage = &auth.FirstMessage{
-				Within:  time.Minute,
-				MaxSize: 20,
+				Within:      time.Minute,
+				MaxSize:     20,
 				Subprotocol: func(offered []string) string { return offered[1] },
 				Decode: func(m asgi.Frame) (string, bool) {
 					var hello struct{ Token string }

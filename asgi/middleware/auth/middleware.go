@@ -30,43 +30,38 @@ func (a *Authenticator[U]) around(app asgi.App, required bool) asgi.App {
 		if inside {
 			return c.admit(ctx, app, required, scope, receive, send)
 		}
-		c, err := a.open(ctx, scope, send)
-		if err != nil {
-			return err
+		c = a.open(ctx, scope, send)
+		defer c.close()
+		if err := c.identify(scope); err != nil {
+			return a.refuse(err)
 		}
-		return c.serve(app, required, receive)
+		err := c.admit(c.ctx, app, required, c.scope, receive, c.forward)
+		if c.request != nil {
+			return c.conclude(err)
+		}
+		return err
 	})
 }
 
-// open makes the connection and finds its user.
-func (a *Authenticator[U]) open(ctx context.Context, scope *asgi.Scope, send asgi.Send) (*connection[U], error) {
-	c := &connection[U]{auth: a, ctx: ctx, send: send, since: time.Now()}
+// open makes the connection.
+func (a *Authenticator[U]) open(ctx context.Context, scope *asgi.Scope, send asgi.Send) *connection[U] {
+	c := &connection[U]{auth: a, ctx: ctx, scope: scope, send: send, since: time.Now(), layer: a.opts.Layer(scope)}
 	if scope.Type() == asgi.HTTP {
 		c.request = new(request)
 		c.ctx, c.request.cancel = context.WithCancelCause(ctx)
 		c.ctx = requestContext{c.ctx, c.request}
 	}
-	c.layer = a.opts.Layer(scope)
-	found, err := a.find(c, &scope)
-	if err == nil {
-		c.scope = a.key.With(scope, c)
-		err = c.become(c.ctx, found)
-	}
-	if err != nil {
-		c.close()
-		return nil, a.refuse(err)
-	}
-	return c, nil
+	return c
 }
 
-// serve runs the app and ends what the connection has.
-func (c *connection[U]) serve(app asgi.App, required bool, receive asgi.Receive) error {
-	defer c.close()
-	err := c.admit(c.ctx, app, required, c.scope, receive, c.forward)
-	if c.request != nil {
-		return c.conclude(err)
+// identify finds the user, and makes the scope of the app.
+func (c *connection[U]) identify(scope *asgi.Scope) error {
+	found, err := c.auth.find(c, &scope)
+	if err != nil {
+		return err
 	}
-	return err
+	c.scope = c.auth.key.With(scope, c)
+	return c.become(c.ctx, found)
 }
 
 // admit lets in who may.

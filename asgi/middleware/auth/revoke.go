@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+	"unicode/utf8"
 
-	"go.uber.org/zap"
-
-	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/layers"
 )
 
@@ -46,7 +44,7 @@ func groupOf(realm string) string { return "auth.revoked." + realm }
 
 // reason is that of the sender, if a close frame can have it.
 func (n notice) reason() string {
-	if n.Reason == "" || len(n.Reason) > maxReason {
+	if n.Reason == "" || len(n.Reason) > maxReason || !utf8.ValidString(n.Reason) {
 		return defaultReason
 	}
 	return n.Reason
@@ -65,8 +63,8 @@ func Revoke(ctx context.Context, layer *layers.Layer, r Revocation) error {
 	switch {
 	case r.User == "":
 		return errors.New("auth: revoke: Revocation.User is empty: give the id of the user")
-	case len(r.Reason) > maxReason:
-		return fmt.Errorf("auth: revoke %q: the reason has %d bytes, and a close frame has room for %d", r.User, len(r.Reason), maxReason)
+	case len(r.Reason) > maxReason, !utf8.ValidString(r.Reason):
+		return fmt.Errorf("auth: revoke %q: the reason has %d bytes; a close frame has room for %d, of UTF-8", r.User, len(r.Reason), maxReason)
 	}
 	if own, ok := ctx.Value(requestKey{}).(*request); ok {
 		own.mu.Lock()
@@ -130,7 +128,7 @@ func (a *Authenticator[U]) join(ctx context.Context, c *connection[U]) (since ti
 		if errors.Is(err, layers.ErrClosed) {
 			a.joins.forget(c.layer)
 		}
-		c.logger().Warn("auth: revocations of other processes are not heard, only checks find them", zap.Error(err))
+		a.warn(c, "revocations of other processes are not heard, only checks find them", err)
 		return time.Now()
 	}
 	since, _ = j.heard(began)
@@ -206,14 +204,4 @@ func (in inbox[U]) Deliver(m layers.Message) error {
 		}
 	}
 	return nil
-}
-
-// logger is the connection's.
-func (c *connection[U]) logger() *zap.Logger {
-	if v, ok := asgi.LoggerKey.Get(c.scope); ok {
-		if l, ok := v.(*zap.Logger); ok {
-			return l
-		}
-	}
-	return zap.NewNop()
 }
