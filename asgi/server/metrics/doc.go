@@ -35,7 +35,7 @@
 //	tideway_server_draining                    gauge      server                  1 while the server shuts down, else 0
 //	tideway_websocket_connections              gauge      server                  open WebSockets
 //	tideway_websocket_handshakes_pending       gauge      server                  handshakes that the application has not answered yet
-//	tideway_websocket_handshakes_total         counter    server result           answered handshakes: accepted, denied, unavailable, failed, timed_out, origin, malformed, draining, abandoned
+//	tideway_websocket_handshakes_total         counter    server result           answered handshakes: accepted, denied, unavailable, failed, timed_out, origin, malformed, limited, draining, abandoned
 //	tideway_websocket_received_messages_total  counter    server                  messages from clients
 //	tideway_websocket_sent_messages_total      counter    server                  messages to clients
 //	tideway_websocket_received_bytes_total     counter    server                  bytes of frames from clients, as on the wire
@@ -47,7 +47,7 @@
 //	tideway_websocket_overdue_total            counter    server                  applications that went on long after the end of their connection
 //	tideway_http_requests_in_flight            gauge      server                  HTTP requests that are being answered
 //	tideway_http_requests_total                counter    server                  HTTP requests that have begun
-//	tideway_http_failures_total                counter    server cause            HTTP requests that failed: app, bad_request, slow_reader
+//	tideway_http_failures_total                counter    server cause            HTTP requests that failed: app, bad_request, refused, slow_reader
 //	tideway_consumer_connections               gauge      consumer                connections, and instances of workers, by the type of their state
 //	tideway_handler_duration_seconds           histogram  consumer kind type      how long handlers ran; kind is connect, text, binary, message, disconnect, http or event
 //	tideway_handler_calls_total                counter    consumer kind type outcome  handlers that ran: ok, ended, error, panic, invalid

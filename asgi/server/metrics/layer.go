@@ -29,9 +29,13 @@ type layerSource struct {
 }
 
 func (s layerSource) collect(ch chan<- prometheus.Metric) {
-	st := s.layer.Stats()
 	_, out := s.layer.Outage()
 	layerUp.send(ch, truth(!out), s.name)
+	s.show(ch, s.layer.Stats())
+}
+
+// show makes a metric of each figure.
+func (s layerSource) show(ch chan<- prometheus.Metric, st layers.Stats) {
 	layerSent.send(ch, float64(st.Sent), s.name)
 	layerGroupSent.send(ch, float64(st.GroupSent), s.name)
 	layerRefused.send(ch, float64(st.Refused), s.name)

@@ -1,6 +1,8 @@
 package metrics
 
 import (
+	"strings"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tideway-go/tideway/asgi/server"
@@ -10,7 +12,7 @@ var (
 	draining         = gauge("tideway_server_draining", "1 while the server shuts down, else 0", "server")
 	connections      = gauge("tideway_websocket_connections", "open WebSockets", "server")
 	pending          = gauge("tideway_websocket_handshakes_pending", "handshakes that the application has not answered yet", "server")
-	handshakes       = counter("tideway_websocket_handshakes_total", "answered handshakes: accepted, denied, unavailable, failed, timed_out, origin, malformed, draining, abandoned", "server", "result")
+	handshakes       = counter("tideway_websocket_handshakes_total", "answered handshakes: "+handshakeResults(), "server", "result")
 	receivedMessages = counter("tideway_websocket_received_messages_total", "messages from clients", "server")
 	sentMessages     = counter("tideway_websocket_sent_messages_total", "messages to clients", "server")
 	receivedBytes    = counter("tideway_websocket_received_bytes_total", "bytes of frames from clients, as on the wire", "server")
@@ -23,7 +25,7 @@ var (
 
 	requestsInFlight = gauge("tideway_http_requests_in_flight", "HTTP requests that are being answered", "server")
 	requests         = counter("tideway_http_requests_total", "HTTP requests that have begun", "server")
-	requestFailures  = counter("tideway_http_failures_total", "HTTP requests that failed: app, bad_request, slow_reader", "server", "cause")
+	requestFailures  = counter("tideway_http_failures_total", "HTTP requests that failed: app, bad_request, refused, slow_reader", "server", "cause")
 )
 
 // A serverSource shows a server.
@@ -33,8 +35,21 @@ type serverSource struct {
 }
 
 func (s serverSource) collect(ch chan<- prometheus.Metric) {
-	st := s.srv.Stats()
 	draining.send(ch, truth(s.srv.Draining()), s.name)
+	s.show(ch, s.srv.Stats())
+}
+
+// handshakeResults are the ways in which a handshake may be answered.
+func handshakeResults() string {
+	var names []string
+	for name := range (server.Handshakes{}).All() {
+		names = append(names, name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// show makes a metric of each figure.
+func (s serverSource) show(ch chan<- prometheus.Metric, st server.Stats) {
 	connections.send(ch, float64(st.Open), s.name)
 	pending.send(ch, float64(st.Handshaking), s.name)
 	for result, n := range st.Handshakes.All() {
@@ -55,5 +70,6 @@ func (s serverSource) collect(ch chan<- prometheus.Metric) {
 	requests.send(ch, float64(st.HTTPRequests), s.name)
 	requestFailures.send(ch, float64(st.HTTPFailures), s.name, "app")
 	requestFailures.send(ch, float64(st.HTTPBadRequests), s.name, "bad_request")
+	requestFailures.send(ch, float64(st.HTTPRefused), s.name, "refused")
 	requestFailures.send(ch, float64(st.HTTPSlowReaders), s.name, "slow_reader")
 }

@@ -22,7 +22,11 @@ type workerSource struct {
 }
 
 func (s workerSource) collect(ch chan<- prometheus.Metric) {
-	h := s.worker.Health()
+	s.show(ch, s.worker.Health())
+}
+
+// show makes a metric of each figure.
+func (s workerSource) show(ch chan<- prometheus.Metric, h consumers.WorkerHealth) {
 	workerRunning.send(ch, truth(h.Running), s.name)
 	workerLayerUp.send(ch, truth(h.Err == nil), s.name)
 	workerBusy.send(ch, float64(h.Busy), s.name)
