@@ -18,7 +18,7 @@ import (
 // tab, to whichever server, must be heard in the other one over both sockets, also after either server was away.
 func TestBrowser(t *testing.T) {
 	process.Program(t, "chromium", "chromium") // before much else is started
-	redis := startRedis(t)
+	redis := process.Redis(t)
 	socket := listen(t, "127.0.0.1:0")
 	address := socket.Addr().String()
 	daphne := startDjango(t, redis, "ws://"+address+"/ws/news/", "0")

@@ -34,7 +34,7 @@ func BenchmarkGroup(b *testing.B) {
 		for _, members := range []int{100, 1000} {
 			for name, start := range map[string]func(*testing.B, string, string) *loaded{"Go": loadedGo, "Daphne": loadedDaphne} {
 				b.Run(fmt.Sprintf("%s/members=%d/%s", layer, members, name), func(b *testing.B) {
-					redis := startRedis(b)
+					redis := process.Redis(b)
 					load(b, start(b, layer, redis), deployment{layersOf[layer], redis}, members)
 				})
 			}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -56,16 +55,10 @@ type deployment struct {
 
 func startDeployment(t *testing.T) *deployment {
 	t.Helper()
-	d := &deployment{TB: t, interpreter: python(t), program: process.Build(t)}
-	dir, err := os.MkdirTemp("", "tideway") // not t.TempDir, whose paths may be too long for a socket
-	if err != nil {
-		t.Fatal(err)
+	d := &deployment{
+		TB: t, interpreter: process.Channels(t), program: process.Build(t), redis: process.Redis(t),
+		database: filepath.Join(t.TempDir(), "users.sqlite3"),
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "redis.sock")
-	d.redis, d.database = "unix://"+socket, filepath.Join(dir, "users.sqlite3")
-	process.Start(t, regexp.MustCompile(`(ready to accept connections)`), exec.Command(process.Program(t, "redis-server", "redis-server"),
-		"--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", dir))
 	if out, err := d.python("-m", "django", "migrate", "-v", "0").CombinedOutput(); err != nil {
 		t.Fatalf("migrate: %v\n%s", err, out)
 	}
@@ -75,21 +68,6 @@ func startDeployment(t *testing.T) *deployment {
 	cmd.Env = append(os.Environ(), "SECRET_KEY="+secret)
 	d.ours = process.Start(t, regexp.MustCompile(`listening at http://(\S+)`), cmd).Found
 	return d
-}
-
-// python finds the interpreter that has Django Channels.
-func python(t testing.TB) string {
-	t.Helper()
-	var errs []error
-	for _, path := range []string{"python3", "/usr/bin/python3"} {
-		out, err := exec.Command(path, "-c", "import channels, channels_redis.core, daphne, django").CombinedOutput()
-		if err == nil {
-			return path
-		}
-		errs = append(errs, fmt.Errorf("%s: %w: %s", path, err, out))
-	}
-	process.Missing(t, "no Python with Django Channels and Daphne: apt-get install daphne python3-channels-redis\n%v", errors.Join(errs...))
-	return ""
 }
 
 // python is a command of the project.

@@ -5,6 +5,8 @@ package process
 import (
 	"bufio"
 	"bytes"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -65,6 +67,36 @@ func NATS(t testing.TB, args ...string) (*Process, string) {
 	server := exec.Command(Go(t, "tool", "-n", "nats-server"), append([]string{"-a", "127.0.0.1", "-p", "-1"}, args...)...)
 	p := Start(t, regexp.MustCompile(`Listening for client connections on (\S+)`), server)
 	return p, "nats://" + p.Found
+}
+
+// Redis starts a Redis server on a Unix socket of its own, and returns its URL.
+func Redis(t testing.TB) string {
+	t.Helper()
+	path := Program(t, "redis-server", "redis-server")
+	dir, err := os.MkdirTemp("", "tideway") // not t.TempDir, whose paths may be too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "redis.sock")
+	Start(t, regexp.MustCompile(`(ready to accept connections)`),
+		exec.Command(path, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--dir", dir))
+	return "unix://" + socket
+}
+
+// Channels finds the interpreter of Python that has Django Channels.
+func Channels(t testing.TB) string {
+	t.Helper()
+	var errs []error
+	for _, path := range []string{"python3", "/usr/bin/python3"} {
+		out, err := exec.Command(path, "-c", "import channels, channels_redis.core, daphne, django").CombinedOutput()
+		if err == nil {
+			return path
+		}
+		errs = append(errs, fmt.Errorf("%s: %w: %s", path, err, out))
+	}
+	Missing(t, "no Python with Django Channels and Daphne: apt-get install daphne python3-channels-redis\n%v", errors.Join(errs...))
+	return ""
 }
 
 // A Process is a program that runs until the end of the test.
