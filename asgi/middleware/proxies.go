@@ -3,8 +3,6 @@ package middleware
 import (
 	"fmt"
 	"net/netip"
-
-	"github.com/tideway-go/tideway/asgi"
 )
 
 // Proxies are the peers that are believed in what they say about a client. The zero value believes a proxy on the same machine.
@@ -32,13 +30,13 @@ func (p Proxies) checked(caller string) Proxies {
 }
 
 // hasPeer reports whether the peer of a connection is one of them.
-func (p Proxies) hasPeer(scope *asgi.Scope) bool {
-	peer, err := netip.ParseAddrPort(scope.Client())
+func (p Proxies) hasPeer(of peer) bool {
+	client, err := netip.ParseAddrPort(of.client)
 	if err != nil {
-		_, err := netip.ParseAddrPort(scope.Server())
-		return err != nil && scope.Server() != "" && p.UnixSocket
+		_, err := netip.ParseAddrPort(of.server)
+		return err != nil && of.server != "" && p.UnixSocket
 	}
-	return p.has(peer.Addr())
+	return p.has(client.Addr())
 }
 
 func (p Proxies) has(addr netip.Addr) bool {

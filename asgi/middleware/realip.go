@@ -64,12 +64,28 @@ func RealIP(opts *RealIPOptions) asgi.Middleware {
 				if err != nil {
 					return err
 				}
+				if _, known := peerKey.Get(scope); !known && seen != scope {
+					seen = peerKey.With(seen, peer{scope.Client(), scope.Server()})
+				}
 				scope = seen
 			}
 			return app.Serve(ctx, scope, receive, send)
 		})
 	}
 }
+
+// PeerOf is the address at the other end of the connection itself, the proxy's where [RealIP] has put the client's into the scope.
+func PeerOf(scope *asgi.Scope) string {
+	if p, ok := peerKey.Get(scope); ok {
+		return p.client
+	}
+	return scope.Client()
+}
+
+// peer is the two ends of a connection.
+type peer struct{ client, server string }
+
+var peerKey = asgi.NewKey[peer]("peer")
 
 // A believer has the options with the defaults filled in.
 type believer struct{ opts RealIPOptions }
@@ -81,7 +97,7 @@ type told struct{ client, scheme, host, port, rootPath string }
 func (p *believer) look(scope *asgi.Scope) (*asgi.Scope, error) {
 	header := scope.Header()
 	_, hasRoot := header[p.opts.RootPath]
-	if !p.opts.Proxies.hasPeer(scope) {
+	if !p.opts.Proxies.hasPeer(peer{scope.Client(), scope.Server()}) {
 		if hasRoot {
 			scope = scope.Derive(func(f *asgi.Fields) { delete(f.Header, p.opts.RootPath) })
 		}

@@ -76,6 +76,9 @@ func TestRealIPClient(t *testing.T) {
 		if request.Client() != tc.want || socket.Client() != tc.want || request.Scheme() != "http" {
 			t.Errorf("%s: a request of %s (%s), a socket of %s, want %s", tc.name, request.Client(), request.Scheme(), socket.Client(), tc.want)
 		}
+		if middleware.PeerOf(request) != tc.client || middleware.PeerOf(socket) != tc.client {
+			t.Errorf("%s: the peer is %s", tc.name, middleware.PeerOf(request))
+		}
 		if got := request.Header()["X-Forwarded-For"]; len(got) != len(tc.header) {
 			t.Errorf("%s: the app sees the header %q", tc.name, got)
 		}
@@ -288,7 +291,7 @@ func TestRealIPNests(t *testing.T) {
 	app := one(one(page(func(s *asgi.Scope) error { got = s; return nil })))
 	asgitest.New(t, app).With(&asgitest.Options{Client: "127.0.0.1:1", Header: http.Header{"X-Forwarded-For": {"6.6.6.6, 1.2.3.4"},
 		"X-Forwarded-Prefix": {"/live"}}}).Request("GET", "/")
-	if got.Client() != "1.2.3.4:0" || got.RootPath() != "/live" {
-		t.Errorf("got %s and %s", got.Client(), got.RootPath())
+	if got.Client() != "1.2.3.4:0" || got.RootPath() != "/live" || middleware.PeerOf(got) != "127.0.0.1:1" {
+		t.Errorf("got %s and %s, the peer %s", got.Client(), got.RootPath(), middleware.PeerOf(got))
 	}
 }

@@ -24,7 +24,7 @@ type RequestIDOptions struct {
 //
 // An id from a proxy has 1 to 128 letters, digits and -_.:/+=@; any other is replaced.
 //
-// It stands outside of [RealIP], behind which no peer is a proxy any more. Inside of another RequestID it does nothing.
+// It knows the peer inside of [RealIP] too. Inside of another RequestID it does nothing.
 func RequestID(opts *RequestIDOptions) asgi.Middleware {
 	var o RequestIDOptions
 	if opts != nil {
@@ -41,7 +41,11 @@ func RequestID(opts *RequestIDOptions) asgi.Middleware {
 				return app.Serve(ctx, scope, receive, send)
 			}
 			id := ""
-			if proxies.hasPeer(scope) {
+			from, ok := peerKey.Get(scope)
+			if !ok {
+				from = peer{scope.Client(), scope.Server()}
+			}
+			if proxies.hasPeer(from) {
 				id = incomingID(scope.Header()[name])
 			}
 			if id == "" {

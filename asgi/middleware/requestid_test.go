@@ -92,6 +92,27 @@ func TestRequestIDInAnswers(t *testing.T) {
 	}
 }
 
+// RealIP inside or outside, a proxy's id is taken over, and that of a client at a proxy's address is not.
+func TestRequestIDBesideRealIP(t *testing.T) {
+	for name, order := range map[string][]asgi.Middleware{
+		"RealIP outside": {middleware.RealIP(nil), middleware.RequestID(nil)},
+		"RealIP inside":  {middleware.RequestID(nil), middleware.RealIP(nil)},
+	} {
+		var scope *asgi.Scope
+		site := asgitest.New(t, asgi.Wrap(page(func(s *asgi.Scope) error { scope = s; return nil }), order...))
+		header := http.Header{"X-Request-Id": {"abc"}, "X-Forwarded-For": {"192.0.2.1"}}
+		site.With(&asgitest.Options{Client: "127.0.0.1:1", Header: header}).Request("GET", "/")
+		if middleware.RequestIDOf(scope) != "abc" || scope.Client() != "192.0.2.1:0" {
+			t.Errorf("%s: the id is %q, the client %s", name, middleware.RequestIDOf(scope), scope.Client())
+		}
+		header.Set("X-Forwarded-For", "127.0.0.1")
+		site.With(&asgitest.Options{Client: "192.0.2.9:1", Header: header}).Request("GET", "/")
+		if middleware.RequestIDOf(scope) == "abc" {
+			t.Errorf("%s: a stranger's id was taken over", name)
+		}
+	}
+}
+
 func TestRequestIDNests(t *testing.T) {
 	var outer, inner string
 	id := middleware.RequestID(nil)
