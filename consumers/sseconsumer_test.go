@@ -87,7 +87,7 @@ func TestSSESameHandlers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		connect := func(_ *none, ctx context.Context, c *consumers.Conn) error {
 			err := c.Accept(ctx, asgi.WebSocketAccept{Header: http.Header{"X-Room": {"1"}}})
-			return errors.Join(err, c.GroupAdd(ctx, "room"), c.SendText(ctx, ""))
+			return errors.Join(err, c.GroupAdd(ctx, "room"), c.SendText(ctx, ""), c.SendSSE(ctx, consumers.SSE{ID: "1", Data: "event"}))
 		}
 		messages := []consumers.Handler[none]{consumers.On(noted, func(_ *none, ctx context.Context, c *consumers.Conn, v note) error {
 			if v.N > 0 {
@@ -99,6 +99,8 @@ func TestSSESameHandlers(t *testing.T) {
 		ws, es := site.Dial("/"), site.EventSource("/")
 		ws.ExpectText("")
 		es.ExpectData("")
+		ws.ExpectText("event")
+		es.ExpectData("event")
 		if es.Header().Get("X-Room") != "1" {
 			t.Error("the header of Accept is missing")
 		}

@@ -60,8 +60,11 @@ func (c *Conn) StartSSE(ctx context.Context, header http.Header) error {
 }
 
 // SendSSE sends a server-sent event, and begins the stream if that has not begun. It waits while the client does not read
-// what was sent before.
+// what was sent before. To a WebSocket it sends the event's Data as a text message, as [RenderSSE] does.
 func (c *Conn) SendSSE(ctx context.Context, event SSE) error {
+	if c.scope.Type() == asgi.WebSocket {
+		return c.SendText(ctx, event.Data)
+	}
 	data, err := event.encode()
 	if err != nil {
 		return c.errorf("send event", err)

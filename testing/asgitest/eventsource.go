@@ -94,13 +94,17 @@ func (es *EventSource) event(expected string) consumers.SSE {
 	return event
 }
 
-// ExpectNothing is like [WebSocket.ExpectNothing]: it demands that nothing waits to be read, not even a comment.
+// ExpectNothing is like [WebSocket.ExpectNothing]: it demands that no event waits to be read. What waits and is none, such as a
+// heartbeat, is read.
 func (es *EventSource) ExpectNothing() {
 	es.x.t.Helper()
-	if len(es.ready) > 0 {
-		es.x.fatalf("expected nothing, got an event (%s)", showText(es.ready[0].Data))
+	inBubble()
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	if event, err := es.Next(ended); err == nil {
+		es.x.fatalf("expected nothing, got an event (%s)", showText(event.Data))
 	}
-	es.x.ExpectNothing()
+	es.x.nothing()
 }
 
 // ExpectEnd demands that the response is complete, and that no event came before its end.

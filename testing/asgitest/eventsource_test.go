@@ -123,6 +123,16 @@ func TestEventSourceFailures(t *testing.T) {
 		"expected an event (\"b\"), got \"a\"": func(t testing.TB) {
 			asgitest.New(t, feed("data: a\n\n", 9, false)).EventSource("/").ExpectData("b")
 		},
+		"expected nothing, got an event (\"b\")": func(t testing.TB) {
+			es := asgitest.New(t, feed(":\n\ndata: a\n\nretry: 1\n\ndata: b\n\n", 99, true)).EventSource("/")
+			es.ExpectData("a")
+			es.ExpectNothing()
+		},
+		"proves nothing outside of a bubble": func(t testing.TB) {
+			es := asgitest.New(t, feed("data: a\n\nretry: 1\n\n", 99, true)).EventSource("/")
+			es.ExpectData("a")
+			es.ExpectNothing()
+		},
 		"got the end of the response": func(t testing.TB) { asgitest.New(t, feed("data: a\n", 9, false)).EventSource("/").Event() },
 		"expected the end of the response, got an event": func(t testing.TB) {
 			asgitest.New(t, feed("data: a\n\n", 9, false)).EventSource("/").ExpectEnd()
