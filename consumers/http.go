@@ -84,6 +84,7 @@ func (d AsyncHTTPConsumer[S]) App() asgi.App {
 		}
 		return nil
 	}
+	t.hookless = d.Disconnect == nil
 	t.end = func(ctx context.Context, c *Conn, why asgi.DisconnectError) error {
 		c.endStream(ctx)
 		if d.Disconnect == nil {

@@ -274,7 +274,7 @@ func (c *Conn) finish() (err error) {
 
 // disconnect runs the Disconnect hook.
 func (c *Conn) disconnect(ctx context.Context, why asgi.DisconnectError) error {
-	if c.observation == nil {
+	if c.observation == nil || c.table.hookless {
 		return c.table.end(ctx, c, why)
 	}
 	return c.observed(ctx, KindDisconnect, "", func(ctx context.Context) error { return c.table.end(ctx, c, why) })

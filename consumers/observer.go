@@ -209,7 +209,7 @@ func (c *Conn) observedEvent(ev asgi.Event) error {
 			kind = KindBinary
 		}
 	case asgi.HTTPRequest:
-		if kind = KindHTTP; !c.asks(ev) {
+		if kind = KindHTTP; c.exchange != nil && !c.asks(ev) {
 			return c.table.event(c, ev) // no handler runs for this part
 		}
 	case asgi.WebSocketDisconnect, asgi.HTTPDisconnect:

@@ -283,9 +283,35 @@ func TestObserverHTTP(t *testing.T) {
 	if err != nil || string(text) != "300000 http" {
 		t.Errorf("the answer is %q, %v", text, err)
 	}
-	if got := r.lines(); len(got) < 3 || !slices.Equal(got[:2], []string{"opened", string(consumers.KindHTTP)}) || got[len(got)-1] != "closed" {
-		t.Errorf("the observer heard %q", got)
-	}
+	r.expect(t, "opened", string(consumers.KindHTTP), "closed")
+}
+
+// TestObserverSSE: a stream of events is a request, then messages, then its hook.
+func TestObserverSSE(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := new(listener)
+		site, layer := site(t, r.middleware(consumers.AsyncSSEConsumer[none]{
+			Groups:     []string{"room"},
+			Disconnect: func(*none, context.Context, *consumers.Conn, asgi.DisconnectError) error { return nil },
+			Messages: []consumers.Handler[none]{consumers.On(noted, func(_ *none, ctx context.Context, c *consumers.Conn, v note) error {
+				return c.SendText(ctx, v.Text)
+			})},
+			Forward: consumers.Types(ticked),
+		}.App()))
+		x := site.Stream("GET", "/")
+		x.Start()
+		for _, m := range []layers.Message{noted.With(note{Text: "news"}), ticked.With(note{})} {
+			if err := layer.GroupSend(t.Context(), "room", m); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		x.Abandon()
+		if err := x.Wait(); err != nil {
+			t.Error(err)
+		}
+		r.expect(t, "opened", "http", "message test.note", "disconnect", "closed")
+	})
 }
 
 type zeros struct{}

@@ -104,6 +104,7 @@ func (d AsyncSSEConsumer[S]) App() asgi.App {
 		}
 		return nil // a body that came with the request
 	}
+	t.hookless = d.Disconnect == nil
 	t.end = func(ctx context.Context, c *Conn, why asgi.DisconnectError) error {
 		c.endStream(ctx)
 		if d.Disconnect == nil {

@@ -25,6 +25,7 @@ type table struct {
 	newState func(*asgi.Scope) any
 	event    func(c *Conn, ev asgi.Event) error // one event of the protocol
 	end      func(ctx context.Context, c *Conn, why asgi.DisconnectError) error
+	hookless bool // end calls no hook of the author's
 	messages map[string]messageHandler
 	forward  map[string]*Forwarder
 	maxBody  int           // of an HTTP request; 0: the table reads none
