@@ -22,6 +22,7 @@ type check struct {
 	mu      sync.Mutex
 	timer   *time.Timer
 	soon    bool // the layer was away
+	busy    bool // a check runs, and sets the clock afterwards
 	stopped bool
 	cancel  context.CancelFunc // of the one that runs
 	running sync.WaitGroup
@@ -35,18 +36,13 @@ func (c *connection[U]) arm() {
 	c.checks.mu.Lock()
 	defer c.checks.mu.Unlock()
 	after, ok := c.auth.wait(known, expires, c.checks.soon)
-	if ok && !c.checks.stopped {
-		c.set(after)
-	}
-}
-
-// set starts the timer. The lock is held.
-func (c *connection[U]) set(after time.Duration) {
-	if c.checks.timer == nil {
+	switch {
+	case !ok || c.checks.busy || c.checks.stopped:
+	case c.checks.timer == nil:
 		c.checks.timer = time.AfterFunc(after, c.tick)
-		return
+	default:
+		c.checks.timer.Reset(after)
 	}
-	c.checks.timer.Reset(after)
 }
 
 // wait is how long until the next check.
@@ -89,9 +85,7 @@ func (c *connection[U]) tick() {
 	}
 	defer c.checks.running.Done()
 	c.check(ctx)
-	c.checks.mu.Lock()
-	c.checks.cancel()
-	c.checks.mu.Unlock()
+	c.checks.finish()
 	if !c.hasEnded() {
 		c.arm()
 	}
@@ -101,13 +95,21 @@ func (c *connection[U]) tick() {
 func (k *check) begin(parent context.Context) (ctx context.Context, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.stopped {
+	if k.stopped || k.busy {
 		return nil, false
 	}
 	k.running.Add(1)
-	k.soon = false
+	k.busy, k.soon = true, false
 	ctx, k.cancel = context.WithTimeout(parent, checkTime)
 	return ctx, true
+}
+
+// finish ends what begin began.
+func (k *check) finish() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.busy = false
+	k.cancel()
 }
 
 // stop ends the clock and waits for a check that runs.

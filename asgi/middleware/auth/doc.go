@@ -52,6 +52,10 @@
 // layer in one group for all processes; each keeps one channel for all its connections. As with every close, a handler that
 // runs goes on, and what was read before is still handled.
 //
+// Any process that shares the layer can send one, also in Python: a message of the type "auth.revoked" with the key "user",
+// and perhaps "session", "except" and "reason", to the group "auth.revoked." and the realm. So whoever may write to the broker
+// can close connections.
+//
 // Revoke closes what is open. It does not keep anyone from coming back with the same cookie, so end the credentials first,
 // then revoke: delete the session (Logout does), or change what Session.Hash covers, as a new password does.
 //

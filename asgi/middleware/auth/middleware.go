@@ -83,37 +83,39 @@ type finding[U any] struct {
 	again    func(ctx context.Context) (Identity[U], error)
 }
 
-// find tries the ways in their order. It may change the scope.
+// find tries the ways in their order. It takes the token out of the scope, also where another way comes first.
 func (a *Authenticator[U]) find(c *connection[U], scope **asgi.Scope) (finding[U], error) {
-	ctx := c.ctx
-	if find := a.opts.Find; find != nil {
-		id, ok, err := find(ctx, *scope)
-		if ok || err != nil {
-			at := *scope
-			return finding[U]{id, true, c.since, func(ctx context.Context) (Identity[U], error) {
-				id, ok, err := find(ctx, at)
-				if err == nil && !ok {
-					err = ErrInvalid
-				}
-				return id, err
-			}}, err
-		}
-	}
+	ctx, whole := c.ctx, *scope
+	var b bearer
 	if a.opts.Token != nil {
-		b, without := findBearer(*scope, a.opts.Query)
-		*scope = without
+		b, *scope = findBearer(whole, a.opts.Query)
 		c.bare = b.offered
-		switch {
-		case b.bad:
-			return finding[U]{}, errBadRequest
-		case b.found:
-			return a.byToken(ctx, b.token, c.since)
+	}
+	if a.opts.Find != nil {
+		if id, ok, err := a.opts.Find(ctx, whole); ok || err != nil {
+			return finding[U]{id, true, c.since, a.findAgain(whole)}, err
 		}
 	}
-	if a.opts.Session != nil {
+	switch {
+	case b.bad:
+		return finding[U]{}, errBadRequest
+	case b.found:
+		return a.byToken(ctx, b.token, c.since)
+	case a.opts.Session != nil:
 		return a.bySession(ctx)
 	}
 	return finding[U]{}, nil
+}
+
+// findAgain calls Find again.
+func (a *Authenticator[U]) findAgain(scope *asgi.Scope) func(context.Context) (Identity[U], error) {
+	return func(ctx context.Context) (Identity[U], error) {
+		id, ok, err := a.opts.Find(ctx, scope)
+		if err == nil && !ok {
+			err = ErrInvalid
+		}
+		return id, err
+	}
 }
 
 // byToken verifies a token.

@@ -96,6 +96,24 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
+// A message of any process does what Revoke does.
+func TestRevokeOnTheWire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := start(t, newManager(), newAccounts(), memlayer.New(nil), nil)
+		ws, bob := p.as("ann").Dial("/ws"), p.as("bob").Dial("/ws")
+		const revoked layers.Type[map[string]any] = "auth.revoked"
+		for _, payload := range []map[string]any{{"user": 7}, {}, {"user": "ann", "reason": "from Python", "more": true}} {
+			if err := p.Layer().GroupSend(t.Context(), "auth.revoked.auth", revoked.With(payload)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ws.ExpectClose(4401, "from Python")
+		ws.Wait()
+		asks(bob, "bob")
+		bob.Disconnect()
+	})
+}
+
 func TestRevokeMistakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		layer := memlayer.New(nil)

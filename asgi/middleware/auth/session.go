@@ -210,7 +210,7 @@ func (a *Authenticator[U]) Logout(ctx context.Context, scope *asgi.Scope) error 
 		return fmt.Errorf("auth: logout: %w", err)
 	}
 	id, login := s.userID(ctx), s.login(ctx)
-	user, ok := a.User(scope)
+	me, ok := a.Identity(scope)
 	if err := s.Manager.Destroy(ctx); err != nil {
 		return fmt.Errorf("auth: logout: delete the session: %w", err)
 	}
@@ -218,8 +218,8 @@ func (a *Authenticator[U]) Logout(ctx context.Context, scope *asgi.Scope) error 
 	if id == "" {
 		return nil
 	}
-	if ok && a.opts.OnLogout != nil {
-		a.opts.OnLogout(ctx, scope, user)
+	if ok && me.Session == login && a.opts.OnLogout != nil { // and not known by a token
+		a.opts.OnLogout(ctx, scope, me.User)
 	}
 	if err := a.revoke(ctx, c.layer, Revocation{User: id, Session: login}); err != nil {
 		return fmt.Errorf("auth: logout: the session is deleted, its other connections may stay until they are checked: %w", err)

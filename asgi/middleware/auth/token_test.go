@@ -211,6 +211,22 @@ func TestFind(t *testing.T) {
 	})
 }
 
+// Where Find knows the user, the token is hidden all the same.
+func TestFindHidesToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		users := tokens(func(o *auth.Options[account]) {
+			o.Find = func(context.Context, *asgi.Scope) (auth.Identity[account], bool, error) {
+				return auth.Identity[account]{User: account{Name: "bob"}}, true, nil
+			}
+		})
+		ws := asgitest.New(t, users.Require(seen(users))).DialWith("/", &asgitest.Options{Subprotocols: []string{"chat", "bearer.ann"}})
+		if got := ws.ReceiveText(); got != "bob chat chat " {
+			t.Errorf("A2: the app sees %q", got)
+		}
+		ws.Wait()
+	})
+}
+
 // A 401 of Refuse has a challenge too.
 func TestRefuse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
