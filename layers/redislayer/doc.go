@@ -99,7 +99,7 @@
 //
 // With Core a user needs the keys PREFIX* and
 //
-//	+bzpopmin +zpopmin +zadd +zrem +zrange +zrangebyscore +zscore +zcard +zremrangebyscore +expire +unlink +type +scan
+//	+bzpopmin +zpopmin +zadd +zrem +zrange +zscore +zcard +zcount +zremrangebyscore +expire +unlink +type +scan
 //	+evalsha +eval +time +ping
 //
 // with PubSub all channels (&*, since Redis lets nobody subscribe to a pattern by another one) and
@@ -131,5 +131,6 @@
 //
 // and the Go consumer of that group lists the type, const chatMessage layers.Type[said] = "chat.message". A message that Go
 // sends calls the handler chat_message in Python. Keys of the map that no field names are ignored, and fields that no key
-// names keep their zero value; bytes are []byte. Names of channels may be stored and sent between both.
+// names keep their zero value; bytes are []byte. Names of channels may be stored and sent between both. A trace that Go sends
+// (layers.Options.Propagator) is one more key of the event in Python, "__trace__".
 package redislayer

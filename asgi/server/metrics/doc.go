@@ -13,8 +13,8 @@
 //
 // Servers, layers and workers count by themselves, and are asked when Prometheus asks: nothing is added to the way of a
 // message. A scrape looks at each open WebSocket, and at each connection's mailbox, which is 20 ms for 100,000. The middleware
-// is for the handlers of consumers: it reads the clock twice for each call, and allocates nothing. Without it there are no
-// metrics of consumers, mailboxes and handlers, and a site whose handlers take a microsecond may want none.
+// is for the handlers of consumers: it reads the clock twice for each call and allocates nothing, some 300 ns, and remembers
+// each connection, about 100 bytes. Without it there are no metrics of consumers, mailboxes and handlers.
 //
 // # Labels
 //

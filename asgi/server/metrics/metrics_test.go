@@ -419,3 +419,30 @@ func TestNothingOnTheWay(t *testing.T) {
 		t.Errorf("a call allocates %v times with metrics, %v times without", with, without)
 	}
 }
+
+// BenchmarkHandler is what metrics add to a handler that does nothing.
+func BenchmarkHandler(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		wrap asgi.Middleware
+	}{{"Metrics", metrics.New(nil).Middleware}, {"None", func(app asgi.App) asgi.App { return app }}} {
+		b.Run(c.name, func(b *testing.B) {
+			app := c.wrap(consumers.AsyncWebsocketConsumer[chat]{
+				Frame: func(*chat, context.Context, *consumers.Conn, asgi.Frame) error { return nil },
+			}.App())
+			var said asgi.Event = asgi.WebSocketReceive{Frame: asgi.TextFrame("hello")}
+			left := b.N
+			receive := func(context.Context) (asgi.Event, error) {
+				if left--; left < 0 {
+					return asgi.WebSocketDisconnect{Code: 1000}, nil
+				}
+				return said, nil
+			}
+			b.ReportAllocs()
+			send := func(context.Context, asgi.Event) error { return nil }
+			if err := app.Serve(b.Context(), asgi.NewScope(asgi.Fields{Type: asgi.WebSocket}), receive, send); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}

@@ -38,7 +38,7 @@
 // would be one trace without an end. The provider samples such traces anew, each by itself.
 //
 // Consumers of Django Channels see one more key in their event. They may continue the trace, and may set the key in theirs: a
-// traceparent, and if there is a tracestate, a space and that.
+// traceparent, and if there is a tracestate, a space and that. So whoever may write to the broker may choose what is sampled.
 //
 // # What clients send
 //
