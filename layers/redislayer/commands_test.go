@@ -23,7 +23,7 @@ import (
 var commandsOf = map[string]map[string]string{
 	"Core": {
 		"bzpopmin": "5.0", "zpopmin": "5.0", "zadd": "1.2", "zrem": "1.2", "zrange": "1.2", "zscore": "1.2", "zcard": "1.2",
-		"zremrangebyscore": "1.2", "zrangebyscore": "1.0", "expire": "1.0", "unlink": "4.0", "type": "1.0", "scan": "2.8",
+		"zremrangebyscore": "1.2", "zcount": "2.0", "expire": "1.0", "unlink": "4.0", "type": "1.0", "scan": "2.8",
 		"evalsha": "2.6", "eval": "2.6", "time": "2.6", "ping": "1.0",
 		"?hello": "6.0", "?client": "2.4", "?info": "1.0",
 		// The client library tidies up a connection that the layer gives back when it closes.

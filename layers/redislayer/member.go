@@ -22,7 +22,7 @@ func (c *core) members(ctx context.Context, group string) ([]string, error) {
 		b.Zrange().Key(c.keys.processes()).Min("0").Max("-1").Withscores().Build(),
 		b.Time().Build(),
 		b.Zrange().Key(c.keys.holders(group)).Min("0").Max("-1").Build(),
-		b.Zrangebyscore().Key(key).Min("-inf").Max(decimal(seconds(time.Now().Add(-c.opts.GroupExpiry/2)))).Limit(0, adoptees).Build())
+		b.Zcount().Key(key).Min("-inf").Max(decimal(seconds(time.Now().Add(-c.opts.GroupExpiry/2)))).Build())
 	if err := firstError(results); err != nil {
 		return nil, s.failed(ctx, err)
 	}
@@ -38,12 +38,17 @@ func (c *core) members(ctx context.Context, group string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	old, err := results[5].AsInt64() // members come in the order in which they joined or were renewed
+	if err != nil {
+		return nil, err
+	}
+	orphans := orphaned(channels[:min(int(old), len(channels))], alive)
 	living, dead := sift(channels, holders, alive)
 	if len(dead) > 0 {
 		c.bury(ctx, s, group, dead)
 	}
-	if old, err := results[5].AsStrSlice(); err == nil && len(old) > 0 {
-		c.adopt(ctx, s, group, old, alive)
+	if len(orphans) > 0 {
+		c.adopt(ctx, s, group, orphans)
 	}
 	return living, nil
 }
@@ -51,17 +56,21 @@ func (c *core) members(ctx context.Context, group string) ([]string, error) {
 // adoptees bounds how many memberships one send looks after.
 const adoptees = 100
 
-// adopt renews memberships that their own process does not, since half of the expiry has passed: Python made them, and told
-// nobody. Their process is told now, so that it renews them, and ends them with the channel. That it fails does not matter:
-// somebody sends again.
-func (c *core) adopt(ctx context.Context, s *shard, group string, old []string, alive map[string]bool) {
-	var orphans []string
+// orphaned are the channels of living Tideway processes among members that are half as old as the expiry: their own process
+// would have renewed those that it knows. Python made them, and told nobody.
+func orphaned(old []string, alive map[string]bool) (orphans []string) {
 	for _, channel := range old {
-		if process, ours := processOf(channel); ours && alive[process] {
+		if process, ours := processOf(channel); ours && alive[process] && len(orphans) < adoptees {
 			orphans = append(orphans, channel)
 		}
 	}
-	if len(orphans) == 0 || c.tellGroup(ctx, s, group, orphans, true) != nil {
+	return orphans
+}
+
+// adopt renews memberships that nobody does, and tells their process, which renews them from now on and ends them with the
+// channel. That it fails does not matter: somebody sends again.
+func (c *core) adopt(ctx context.Context, s *shard, group string, orphans []string) {
+	if c.tellGroup(ctx, s, group, orphans, true) != nil {
 		return
 	}
 	for _, channel := range orphans {
