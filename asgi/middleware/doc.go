@@ -23,8 +23,7 @@
 //		middleware.Origin("example.org"),   // around routes that fewer pages may use than Options.Origins lets in
 //	)
 //
-// Two of them care for nothing but their place: what a middleware refuses, those outside of it log and decorate, and those
-// inside never see.
+// What a middleware refuses, those outside of it see as the answer; those inside never run.
 //
 // # The server comes first
 //

@@ -140,11 +140,21 @@ func refuse(status int, wait time.Duration, why string) *refusal {
 // err is the refusal of a connection. That of a WebSocket has a code too, for one that is open already: before the accept
 // servers take the response, and afterwards the code.
 func (r *refusal) err(scope *asgi.Scope) error {
+	e := &refusalError{why: r.why, means: []error{r.deny}}
 	if scope.Type() == asgi.WebSocket {
-		return fmt.Errorf("limit: %s: %w: %w", r.why, r.deny, asgi.CloseError{Code: tryAgainLater, Reason: "try again later"})
+		e.means = append(e.means, asgi.CloseError{Code: tryAgainLater, Reason: "try again later"})
 	}
-	return fmt.Errorf("limit: %s: %w", r.why, r.deny)
+	return e
 }
+
+// refusalError matches an [asgi.Deny], and for a WebSocket an [asgi.CloseError].
+type refusalError struct {
+	why   string
+	means []error
+}
+
+func (e *refusalError) Error() string   { return "limit: " + e.why }
+func (e *refusalError) Unwrap() []error { return e.means }
 
 // Close codes of the registry that RFC 6455 section 11.7 begins.
 const (

@@ -13,7 +13,7 @@
 //
 // The limits hold in one process. With n of them behind a balancer a client may have n times as much, and counting in the whole
 // cluster would take a question to a broker for each handshake: what has to hold for all belongs into the balancer, or into the
-// application (how many rooms a user may open).
+// application (how many rooms a user may open). The server's own options bound it as a whole, before any app runs.
 package limit
 
 import (
