@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tideway-go/tideway/asgi/server"
 )
 
 // deafCost is what one member that never reads makes the server hold, in bytes of live heap, when its room has been told
@@ -15,7 +14,7 @@ import (
 func deafCost(t testing.TB, payload string) int {
 	t.Helper()
 	rooms := scaled(4, 1)
-	p := start(t, server.Options{WriteTimeout: time.Hour})
+	p := start(t, limits{WriteTimeout: time.Hour})
 	deaf, speakers := make([]*client, rooms), make([]*client, rooms)
 	for i := range rooms {
 		room := fmt.Sprintf("room%d", i)
@@ -53,7 +52,7 @@ func deafCost(t testing.TB, payload string) int {
 func deafEchoCost(t testing.TB, payload string) int {
 	t.Helper()
 	const clients = 4
-	p := start(t, server.Options{WriteTimeout: time.Hour})
+	p := start(t, limits{WriteTimeout: time.Hour})
 	before := p.state("nobody").Heap
 	out := frame(opBinary, payload)
 	for range clients {

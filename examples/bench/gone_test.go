@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tideway-go/tideway/asgi/server"
 )
 
 // visits are the ways in which a client comes and goes.
@@ -135,7 +134,7 @@ func nothingLeft(t *testing.T, p *process, room string, before state) {
 // TestVisitorsLeaveNothingBehind has 20,000 clients come and go in every way.
 func TestVisitorsLeaveNothingBehind(t *testing.T) {
 	needFiles(t, 1000)
-	p := start(t, server.Options{})
+	p := start(t, limits{})
 	stays := join(t, p.addr, "lobby", 1)[0] // so that there is somebody to speak to
 	go stays.listen()                       // ends with the connection
 	before := p.state("lobby")
@@ -219,7 +218,7 @@ func flood(addr, path string, n int, b []byte) error {
 
 // TestFloodsLeaveNothingBehind: floods harm nobody else, and are gone with those who sent them.
 func TestFloodsLeaveNothingBehind(t *testing.T) {
-	p := start(t, server.Options{HeaderTimeout: 200 * time.Millisecond})
+	p := start(t, limits{HeaderTimeout: 200 * time.Millisecond})
 	before := p.state("cellar")
 	stays := join(t, p.addr, "lobby", 1)[0]
 	n := scaled(20_000, 2000)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/tideway-go/tideway/asgi/server"
 )
 
 // idleMembers is a room in which nothing happens any more: everybody has heard five broadcasts.
@@ -24,7 +23,7 @@ func idleMembers(t testing.TB, p *process, n int) []*client {
 func TestIdleMembersAreOneGoroutineEach(t *testing.T) {
 	n := scaled(5000, 500)
 	needFiles(t, uint64(n)+100)
-	p := start(t, server.Options{})
+	p := start(t, limits{})
 	idleMembers(t, p, n)
 	var s state
 	await(t, func() bool { s = p.state("nobody"); return s.Goroutines <= n+50 }, func() string {
@@ -42,7 +41,7 @@ func BenchmarkIdle(b *testing.B) {
 	needFiles(b, n+100)
 	total := 0
 	for b.Loop() {
-		p := start(b, server.Options{})
+		p := start(b, limits{})
 		empty := p.rss()
 		list := idleMembers(b, p, n)
 		total += p.rss() - empty

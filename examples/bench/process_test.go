@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tideway-go/tideway/asgi/server"
 	"github.com/tideway-go/tideway/layers"
@@ -43,10 +44,12 @@ type state struct {
 	Members    int // of the room that was asked for
 }
 
+// limits are the options of a server in a process of its own.
+type limits struct{ HeaderTimeout, WriteTimeout time.Duration }
+
 // start starts a server, which ends with the test. It fails the test when it leaves a goroutine behind.
-func start(t testing.TB, opts server.Options) *process {
+func start(t testing.TB, opts limits) *process {
 	t.Helper()
-	opts.ShutdownWindow = -1 // the tests' own time
 	settings, err := json.Marshal(opts)
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +129,7 @@ func (p *process) rss() int {
 
 // serveProcess is the other side: it serves until its input ends, and answers each line.
 func serveProcess(settings string) error {
-	var opts server.Options
+	var opts limits
 	if err := json.Unmarshal([]byte(settings), &opts); err != nil {
 		return err
 	}
@@ -138,7 +141,11 @@ func serveProcess(settings string) error {
 	layers.Register(layers.Default, layer)
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- server.New(app(), &opts).Serve(ctx, ln) }() // awaited below
+	srv := server.New(app(), &server.Options{
+		HeaderTimeout: opts.HeaderTimeout, WriteTimeout: opts.WriteTimeout,
+		ShutdownWindow: -1, // the tests' own time
+	})
+	go func() { served <- srv.Serve(ctx, ln) }() // awaited below
 	out := json.NewEncoder(os.Stdout)
 	err = out.Encode(ln.Addr().String())
 	for in := bufio.NewScanner(os.Stdin); err == nil && in.Scan(); {
