@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
 )
 
 // deafCost is what one member that never reads makes the server hold, in bytes of live heap, when its room has been told

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"testing"
-
 )
 
 // idleMembers is a room in which nothing happens any more: everybody has heard five broadcasts.
