@@ -183,7 +183,7 @@ func (c *core) Shut(ctx context.Context, channel string) error {
 		s := c.shardOf(l.Group)
 		byShard[s] = append(byShard[s], membership{l.Group, channel})
 	}
-	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
+	limited, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	for s, all := range byShard {
 		if err := c.forget(limited, s, all); err != nil {
@@ -193,7 +193,7 @@ func (c *core) Shut(ctx context.Context, channel string) error {
 	return nil
 }
 
-// answerTime bounds what must be tried although ctx may have ended.
+// answerTime bounds what is done later if it cannot be done now.
 const answerTime = 2 * time.Second
 
 // sendScript stores a message unless the key is full: KEYS key; ARGV entry, stamp, the stamp of the oldest that has not

@@ -15,14 +15,14 @@ func TestSilence(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBed(t, 1)
 			p, q := open(b, nil), open(b, nil)
-			mine, theirs := p.channel(), q.channel()
+			mine, theirs, ended := p.channel(), q.channel(), p.channel()
 			p.join("room", mine)
+			p.join("lobby", ended)
 			p.cable.Stall()
 			for op, call := range map[string]func(context.Context) error{
 				"Send":      func(ctx context.Context) error { return p.Send(ctx, theirs, note.With(text{"a"})) },
 				"GroupSend": func(ctx context.Context) error { return p.GroupSend(ctx, "room", note.With(text{"a"})) },
 				"GroupAdd":  func(ctx context.Context) error { return p.GroupAdd(ctx, "hall", mine) },
-				"Flush":     p.Flush,
 			} {
 				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 				if err := call(ctx); err != context.DeadlineExceeded {
@@ -36,9 +36,15 @@ func TestSilence(t *testing.T) {
 			if name == "Core" && err != context.DeadlineExceeded || name == "PubSub" && err != nil {
 				t.Errorf("L15: GroupDiscard while Redis is silent: %v", err)
 			}
+			if err := p.EndChannel(ctx, ended); err != nil { // Redis hears of it later
+				t.Errorf("L15: EndChannel while Redis is silent: %v", err)
+			}
 			p.cable.Flow()
 			if name == "PubSub" {
 				b.subscribed(b.prefix+"__group__room", 0)
+				b.subscribed(b.prefix+"__group__lobby", 0)
+			} else {
+				eventually(t, func() bool { return len(b.members("lobby")) == 0 }, "L10: a channel that ended while Redis was silent leaves its groups")
 			}
 			p.send(theirs, "marker")
 			for {

@@ -162,7 +162,7 @@ func (p *pubsub) Open(_ context.Context, in driver.Inbox) (string, error) {
 // Shut implements driver.Driver. A group that has lost its last member here is not heard any more.
 func (p *pubsub) Shut(ctx context.Context, channel string) error {
 	left, _ := p.local.Shut(channel)
-	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
+	limited, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	for _, l := range left {
 		if l.Last && p.unsubscribe(limited, l.Group) != nil {
