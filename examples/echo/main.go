@@ -8,8 +8,6 @@ package main
 import (
 	"context"
 	"log"
-	"os"
-	"os/signal"
 
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/asgi/server"
@@ -28,11 +26,9 @@ func (*echo) frame(ctx context.Context, c *consumers.Conn, f asgi.Frame) error {
 var Echo = consumers.AsyncWebsocketConsumer[echo]{Frame: (*echo).frame}.App()
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	context.AfterFunc(ctx, stop) // a second interrupt does not wait
 	site := routing.Protocols(map[string]asgi.App{asgi.WebSocket: Echo})
 	log.Print("echo: ws://127.0.0.1:8000, any path")
-	if err := server.New(site, nil).Run(ctx); err != nil {
+	if err := server.New(site, nil).RunUntilSignal(context.Background()); err != nil {
 		log.Fatal(err)
 	}
 }
