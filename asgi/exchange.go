@@ -25,7 +25,7 @@ const (
 // An exchange is one request and its response.
 type exchange struct {
 	w        http.ResponseWriter
-	rc       *http.ResponseController
+	rc       http.ResponseController
 	major    int  // of the HTTP version
 	hints    bool // whether 1xx responses may be sent
 	head     bool // whether the method is HEAD
@@ -33,7 +33,8 @@ type exchange struct {
 	request  context.Context
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
-	unwatch  func() // ends the watch over request
+	unwatch  func() bool    // ends the watch over request, unless that has ended
+	watching sync.WaitGroup // for what the watch does then
 	answered chan struct{}
 	closed   sync.Once
 	appClose *time.Timer
@@ -56,7 +57,7 @@ type exchange struct {
 func newExchange(w http.ResponseWriter, r *http.Request, writeTimeout time.Duration) *exchange {
 	x := &exchange{
 		w:        w,
-		rc:       http.NewResponseController(w),
+		rc:       *http.NewResponseController(w),
 		major:    r.ProtoMajor,
 		hints:    r.ProtoAtLeast(1, 1),
 		head:     r.Method == http.MethodHead,
@@ -95,21 +96,19 @@ func extensionsWith(more ...string) map[string]map[string]any {
 	return m
 }
 
-// open begins to watch over the request.
-func (x *exchange) open(request context.Context) {
+// open begins to watch over the request. values are those of its context, without its end.
+func (x *exchange) open(request, values context.Context) {
 	x.unlimited() // of http.Server.WriteTimeout, which begins before there is anything to write
 	x.request = request
-	x.ctx, x.cancel = context.WithCancelCause(context.WithoutCancel(request))
-	done := make(chan struct{})
-	stop := context.AfterFunc(request, func() {
-		defer close(done)
-		x.end(x.requestCause())
-	})
-	x.unwatch = func() {
-		if !stop() {
-			<-done
-		}
-	}
+	x.ctx, x.cancel = context.WithCancelCause(values)
+	x.watching.Add(1)
+	x.unwatch = context.AfterFunc(request, x.requestEnded)
+}
+
+// requestEnded runs when the request's own context has ended.
+func (x *exchange) requestEnded() {
+	defer x.watching.Done()
+	x.end(x.requestCause())
 }
 
 // requestCause says why the request's context has ended. net/http cancels it without a cause when the client leaves.
@@ -171,7 +170,9 @@ func (x *exchange) release() {
 // at work any more.
 func (x *exchange) close() {
 	x.closed.Do(func() {
-		x.unwatch()
+		if !x.unwatch() {
+			x.watching.Wait()
+		}
 		x.cancel(DisconnectError{By: ByApp})
 		select {
 		case x.turn <- struct{}{}:

@@ -212,9 +212,8 @@ func TestDerive(t *testing.T) {
 			name, _ := user.Get(c.scope)
 			return c.respond(ctx, 200, nil, name+" "+c.scope.RootPath())
 		}),
-		Derive: func(s *asgi.Scope) *asgi.Scope {
-			return user.With(s.Derive(func(f *asgi.Fields) { f.RootPath = "/root" }), "ann")
-		},
+		Describe: func(f *asgi.Fields) { f.RootPath = "/root" },
+		Derive:   func(s *asgi.Scope) *asgi.Scope { return user.With(s, "ann") },
 	})
 	r, err := client.Get(url)
 	if err != nil {

@@ -34,7 +34,9 @@ import (
 type Handler struct {
 	// App serves each request. It must not be nil.
 	App App
-	// Derive, if set, changes the scope before App sees it. It must not return nil.
+	// Describe, if set, changes what the scope is made of. The Header is the request's own: to change it, replace it.
+	Describe func(*Fields)
+	// Derive, if set, changes the scope before App sees it, such as by a [Key]. It must not return nil.
 	Derive func(*Scope) *Scope
 	// OnError, if set, hears of each failure of App once: the error that Serve returned, a [*PanicError], or that it
 	// returned without a whole response. A Deny, [ErrClosed], the end of ctx and [http.ErrAbortHandler] are no failures.
@@ -55,13 +57,18 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic("asgi: Handler has no App: write asgi.Handler{App: app}")
 	}
 	x := newExchange(w, r, h.WriteTimeout)
-	scope := NewScope(x.fields(r))
+	fields := x.fields(r)
+	values := fields.Context
+	if h.Describe != nil {
+		h.Describe(&fields)
+	}
+	scope := NewScope(fields)
 	if h.Derive != nil {
 		if scope = h.Derive(scope); scope == nil {
 			panic("asgi: Handler.Derive returned nil: return the scope it was given, or one derived from it")
 		}
 	}
-	x.open(r.Context())
+	x.open(r.Context(), values)
 	defer x.close() // also for runtime.Goexit
 	err := serve(x.ctx, h.App, scope, x.receive, x.send)
 	ended := x.cause()
@@ -82,6 +89,9 @@ func serve(ctx context.Context, app App, scope *Scope, receive Receive, send Sen
 // conclude answers for an App that did not, or cuts the connection. ended is the cause with which ctx had ended when
 // Serve returned, or nil.
 func (h Handler) conclude(scope *Scope, x *exchange, err, ended error) {
+	if err == nil && ended == nil && x.phase == complete && !x.limit.late {
+		return // nearly always; what follows looks into errors
+	}
 	if errors.Is(err, http.ErrAbortHandler) {
 		panic(http.ErrAbortHandler)
 	}

@@ -91,7 +91,7 @@ func (x *exchange) receive(ctx context.Context) (Event, error) {
 func (x *exchange) nextPart(ctx context.Context) received {
 	b := &x.body
 	if b.got == nil {
-		if done := ctx.Done(); done == nil || done == x.ctx.Done() || b.from == http.NoBody {
+		if b.from == http.NoBody || ctx == x.ctx || ctx.Done() == nil || ctx.Done() == x.ctx.Done() {
 			return x.read()
 		}
 		if ctx.Err() != nil {
@@ -121,6 +121,9 @@ func (x *exchange) nextPart(ctx context.Context) received {
 	return received{event: HTTPDisconnect{}}
 }
 
+// bodyEnd is the last part of a body where that is empty, and so the first of most requests.
+var bodyEnd Event = HTTPRequest{}
+
 // read reads one part.
 func (x *exchange) read() received {
 	b := &x.body
@@ -142,6 +145,9 @@ func (x *exchange) read() received {
 	switch {
 	case b.err == io.EOF:
 		b.eof.Store(true)
+		if n == 0 {
+			return received{event: bodyEnd}
+		}
 		return received{event: HTTPRequest{Body: fit(buf, n)}}
 	case n > 0: // an error comes with the next part
 		if n == len(buf) {

@@ -159,7 +159,7 @@ func (x *exchange) guard(ctx context.Context, write func() error) error {
 		return ErrClosed
 	}
 	unwatch := func() bool { return false }
-	if done := ctx.Done(); done != nil && done != x.ctx.Done() {
+	if ctx != x.ctx && ctx.Done() != nil && ctx.Done() != x.ctx.Done() {
 		cut := make(chan struct{})
 		stop := context.AfterFunc(ctx, func() {
 			defer close(cut)

@@ -53,6 +53,9 @@ type Fields struct {
 	Channel string
 	// Watch is the server's, for all its connections; nil where there is none.
 	Watch *Watch
+	// Closing ends when the server begins to shut down, which is before the ctx of [App.Serve] does: a response that would
+	// never end by itself, such as a stream of events, is completed then. Nil where there is none.
+	Closing context.Context
 	// Context carries the values of the request that began the connection. Only its values count: the lifetime of a
 	// connection is the ctx of [App.Serve].
 	Context context.Context
@@ -203,6 +206,9 @@ func (s *Scope) Channel() string { return s.fields().Channel }
 
 // Watch is the server's timer for what takes long, nil where it has none.
 func (s *Scope) Watch() *Watch { return s.fields().Watch }
+
+// Closing ends when the server begins to shut down; see [Fields.Closing]. It may be nil.
+func (s *Scope) Closing() context.Context { return s.fields().Closing }
 
 // Value returns what net/http middleware around the server put under key into the context of the request that began
 // the connection, or nil. For values of our own middleware there is [Key].

@@ -19,7 +19,7 @@ func fullFields() asgi.Fields {
 		Type: asgi.HTTP, Method: "GET", Scheme: "https", HTTPVersion: "2", Host: "example.org:1", Path: "/r/a b",
 		RawPath: "/r/a%20b", RawQuery: "q=1", RootPath: "/r", Header: http.Header{"A": {"1", "2"}}, Client: "192.0.2.1:2",
 		Server: "192.0.2.2:3", Subprotocols: []string{"chat"}, Extensions: map[string]map[string]any{"x": {"y": 1}},
-		State: map[string]any{"s": 1}, Channel: "c", Watch: new(asgi.Watch), Context: context.WithValue(context.Background(), key{}, "v"),
+		State: map[string]any{"s": 1}, Channel: "c", Watch: new(asgi.Watch), Closing: context.Background(), Context: context.WithValue(context.Background(), key{}, "v"),
 	}
 }
 
@@ -35,11 +35,14 @@ func TestScopeTellsItsFields(t *testing.T) {
 	s := asgi.NewScope(f)
 	settings, ok := s.Extension("x")
 	got := []any{s.Type(), s.Method(), s.Scheme(), s.HTTPVersion(), s.Host(), s.Path(), s.RawPath(), s.RawQuery(), s.RootPath(),
-		s.Header(), s.Client(), s.Server(), s.Subprotocols(), settings, ok, s.State(), s.Channel(), s.Watch()}
+		s.Header(), s.Client(), s.Server(), s.Subprotocols(), settings, ok, s.State(), s.Channel(), s.Watch(), s.Closing()}
 	want := []any{f.Type, f.Method, f.Scheme, f.HTTPVersion, f.Host, f.Path, f.RawPath, f.RawQuery, f.RootPath,
-		f.Header, f.Client, f.Server, f.Subprotocols, f.Extensions["x"], true, f.State, f.Channel, f.Watch}
+		f.Header, f.Client, f.Server, f.Subprotocols, f.Extensions["x"], true, f.State, f.Channel, f.Watch, f.Closing}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("scope says %v\nwant       %v", got, want)
+	}
+	if a, b, none := s.HeaderValue("a"), s.HeaderValue("A"), s.HeaderValue("None"); a != "1" || b != "1" || none != "" {
+		t.Errorf("the first values are %q, %q and %q, want 1, 1 and nothing", a, b, none)
 	}
 	if _, ok := s.Extension("none"); ok {
 		t.Error("scope has an extension that it was not given")
@@ -76,7 +79,7 @@ func TestZeroScope(t *testing.T) {
 	var s asgi.Scope
 	k := asgi.NewKey[int]("k")
 	d := k.With(&s, 1).Derive(func(f *asgi.Fields) { f.Path = "/x" })
-	if n, ok := k.Get(d); s.Type() != "" || s.Header() != nil || d.Path() != "/x" || n != 1 || !ok {
+	if n, ok := k.Get(d); s.Type() != "" || s.Header() != nil || s.HeaderValue("A") != "" || d.Path() != "/x" || n != 1 || !ok {
 		t.Errorf("zero scope: %q %v, derived %q %d", s.Type(), s.Header(), d.Path(), n)
 	}
 }

@@ -299,7 +299,7 @@ func (c *Conn) stopTimers() {
 		c.patience.Stop()
 	}
 	if c.exchange != nil {
-		c.exchange.stopHeartbeat()
+		c.exchange.stream.stop()
 	}
 }
 

@@ -36,6 +36,8 @@ import (
 // A client that does not read is cut after the server's WriteTimeout, 10 s. Until then messages wait in the mailbox, as
 // many as the channel's capacity and 2 MiB; what does not fit is dropped and counted, and nobody else waits.
 //
+// When the server shuts down, streams are completed within a second, so that browsers come back to another one.
+//
 // Requests by other methods than GET and HEAD get 405. To stream the answer to a POST, call [Conn.SendSSE] from the Handle of an
 // [AsyncHTTPConsumer].
 type AsyncSSEConsumer[S any] struct {

@@ -531,3 +531,48 @@ func TestSyncSSE(t *testing.T) {
 		}
 	})
 }
+
+// TestSSEShutdown: a server that shuts down completes its streams within a second, and tells their handlers why.
+func TestSSEShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const streams = 20
+		whys := make(chan asgi.DisconnectError, streams)
+		site, _ := site(t, stream{
+			Connect: func(_ *none, ctx context.Context, c *consumers.Conn) error {
+				if err := c.SendText(ctx, "begun"); err != nil || c.Scope().Path() != "/busy" {
+					return err
+				}
+				<-ctx.Done()
+				return ctx.Err()
+			},
+			Disconnect: func(_ *none, _ context.Context, _ *consumers.Conn, why asgi.DisconnectError) error {
+				whys <- why
+				return nil
+			},
+		}.App())
+		var all []*asgitest.EventSource
+		for i := range streams {
+			es := site.EventSource([]string{"/", "/busy"}[i%2])
+			es.ExpectData("begun")
+			all = append(all, es)
+		}
+		begun := time.Now()
+		site.Shutdown()
+		ends := map[time.Duration]bool{}
+		for range streams {
+			if why := told(t, whys); why.By != asgi.ByServer || why.Reason == "" {
+				t.Errorf("it ended with %v", why)
+			}
+			ends[time.Since(begun)] = true
+		}
+		if took := time.Since(begun); took > time.Second || len(ends) < streams/2 {
+			t.Errorf("the streams ended within %v, at %d different times", took, len(ends))
+		}
+		for _, es := range all {
+			es.ExpectEnd()
+			if err := es.Wait(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,9 @@ type eventStream struct {
 	since    time.Time
 	last     atomic.Int64 // when something was last written, counted from since
 	beats    *time.Timer  // under Conn.mu; nil: none
+	stay     func() bool  // under Conn.mu: ends the wait for the server's shutdown; nil: there is none
+	leaves   *time.Timer  // under Conn.mu: after the shutdown has begun
+	left     bool         // under Conn.mu: for that
 }
 
 // wrote notes that bytes have left. It does nothing where no stream has begun.
@@ -148,8 +152,14 @@ func (c *Conn) beginStream(ctx context.Context, s *eventStream, header http.Head
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.begun, c.greeted = true, true
-	if every := c.beatsEvery(); every > 0 && !c.shut {
+	if c.shut {
+		return true, nil
+	}
+	if every := c.beatsEvery(); every > 0 {
 		s.beats = time.AfterFunc(every, c.heartbeat)
+	}
+	if closing := c.scope.Closing(); closing != nil {
+		s.stay = context.AfterFunc(closing, c.leaveSoon)
 	}
 	return true, nil
 }
@@ -188,10 +198,43 @@ func (c *Conn) heartbeat() {
 	})
 }
 
-// stopHeartbeat stops the timer. The lock is held.
-func (x *exchange) stopHeartbeat() {
-	if x.stream != nil && x.stream.beats != nil {
-		x.stream.beats.Stop()
+// leaveTime is over how long the streams of a server that shuts down end, so that their clients do not all come back at once.
+const leaveTime = time.Second
+
+// leaveSoon runs when the server shuts down: a stream would not end by itself, and its client can come back to another server.
+func (c *Conn) leaveSoon() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.shut {
+		c.exchange.stream.leaves = time.AfterFunc(rand.N(leaveTime), c.leaveNow)
+	}
+}
+
+// leaveNow ends the connection, which completes the stream.
+func (c *Conn) leaveNow() {
+	why := asgi.DisconnectError{Reason: "server is shutting down", By: asgi.ByServer}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.shut || c.ended || c.failed {
+		return
+	}
+	c.exchange.stream.left = true
+	c.close(why) // its ctx ends, which wakes the reader
+}
+
+// stop stops the timers. The lock of its Conn is held.
+func (s *eventStream) stop() {
+	if s == nil {
+		return
+	}
+	if s.beats != nil {
+		s.beats.Stop()
+	}
+	if s.stay != nil {
+		s.stay()
+	}
+	if s.leaves != nil {
+		s.leaves.Stop()
 	}
 }
 
@@ -206,12 +249,12 @@ func (c *Conn) closeStream(ctx context.Context) error {
 	return c.answer(ctx, "close", asgi.HTTPResponseBody{})
 }
 
-// endStream completes a stream whose end was meant, by ErrStop or a CloseError; one that failed is cut.
+// endStream completes a stream whose end was meant, by ErrStop, a CloseError or a shutdown; one that failed is cut.
 func (c *Conn) endStream(ctx context.Context) {
 	c.mu.Lock()
 	var chosen asgi.CloseError
 	open := c.exchange.stream != nil && c.exchange.stream.begun && !c.exchange.complete
-	meant := errors.Is(c.err, ErrStop) || errors.As(c.err, &chosen)
+	meant := errors.Is(c.err, ErrStop) || errors.As(c.err, &chosen) || open && c.exchange.stream.left
 	c.mu.Unlock()
 	if open && meant {
 		_ = c.answer(ctx, "close", asgi.HTTPResponseBody{}) // an error is that of a client that has gone

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"maps"
 	"net/http"
 	"runtime"
 	"sync"
@@ -83,7 +82,7 @@ func New(app asgi.App, opts *Options) *Server {
 	s.flushers = newFlushers(runtime.GOMAXPROCS(0), &s.writers)
 	s.deflate = newDeflater(&s.opts)
 	s.pulse.interval = s.opts.PingInterval
-	s.http = asgi.Handler{App: s.app, Derive: s.httpScope, OnError: s.httpError, WriteTimeout: s.opts.WriteTimeout}
+	s.http = asgi.Handler{App: s.app, Describe: s.describe, Derive: s.httpScope, OnError: s.httpError, WriteTimeout: s.opts.WriteTimeout}
 	return s
 }
 
@@ -244,22 +243,24 @@ func (s *Server) websocketScope(r *http.Request, values context.Context) *asgi.S
 	f.Extensions = websocketExtensions
 	f.State = s.state
 	f.Watch = &s.watch
+	f.Closing = s.ending.begun
 	s.mount(&f)
 	return asgi.LoggerKey.With(asgi.NewScope(f), s.log)
 }
 
 var websocketExtensions = map[string]map[string]any{"websocket.http.response": {}, "websocket.flush": {}}
 
-// httpScope adds to an HTTP scope what only this server knows.
-func (s *Server) httpScope(scope *asgi.Scope) *asgi.Scope {
-	scope = scope.Derive(func(f *asgi.Fields) {
-		f.State = maps.Clone(s.state)
-		f.Header = withoutUnderscores(f.Header)
-		f.Watch = &s.watch
-		s.mount(f)
-	})
-	return asgi.LoggerKey.With(scope, s.log)
+// describe adds to the fields of an HTTP scope what only this server knows.
+func (s *Server) describe(f *asgi.Fields) {
+	f.State = s.state
+	f.Header = withoutUnderscores(f.Header)
+	f.Watch = &s.watch
+	f.Closing = s.ending.begun
+	s.mount(f)
 }
+
+// httpScope adds the logger.
+func (s *Server) httpScope(scope *asgi.Scope) *asgi.Scope { return asgi.LoggerKey.With(scope, s.log) }
 
 // mount puts Options.RootPath in front.
 func (s *Server) mount(f *asgi.Fields) {

@@ -15,6 +15,8 @@ type ending struct {
 	called bool            // Shutdown was; under Server.mu
 	hurry  context.Context // ends when all has to end at once
 	cut    context.CancelFunc
+	begun  context.Context // ends when sockets and streams are to end
+	begin  context.CancelFunc
 	over   chan struct{} // closed when the sockets have ended
 	err    error         // of that; read after over
 }
@@ -22,6 +24,7 @@ type ending struct {
 func newEnding() ending {
 	e := ending{over: make(chan struct{})}
 	e.hurry, e.cut = context.WithCancel(context.Background())
+	e.begun, e.begin = context.WithCancel(context.Background())
 	return e
 }
 
@@ -30,7 +33,8 @@ func newEnding() ending {
 // the time for the closing handshake, 5 s, ctx ends; after Options.AppCloseTimeout the sockets that remain are cut.
 // At worst that is 1 s + 5 s + 10 s with the defaults, and one second more for those who notice the cut.
 //
-// A [Server.Run] or [Server.Serve] of this Server stops listening and gives its HTTP requests the same time: their ctx ends
+// A [Server.Run] or [Server.Serve] of this Server stops listening and gives its HTTP requests the same time: streams of
+// server-sent events are completed at once, within a second ([asgi.Fields.Closing]), the ctx of others ends
 // after the window and 5 s, and after AppCloseTimeout they are cut. Shutdown waits for them too. Then Run and Serve end the
 // lifespan and return by themselves: wait for that before the process exits. Where another http.Server serves this one, that
 // belongs to whoever runs it.
@@ -76,6 +80,7 @@ func (s *Server) end() error {
 		s.down = true
 		s.draining.Store(true)
 		close(s.closing)
+		s.ending.begin()
 	}
 	s.mu.Unlock()
 	if first {

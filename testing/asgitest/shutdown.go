@@ -11,12 +11,14 @@ const reasonShutdown = "server is shutting down"
 
 // Shutdown plays the shutdown of a server: each open WebSocket is closed with 1001 by the server, and the ctx of its
 // app ends 5 s later; a handshake that is not answered gets 503 and its ctx ends at once; new handshakes get 503.
-// HTTP requests go on, as they do on a server. It does not wait.
+// HTTP requests go on, as they do on a server, but for those that heed [asgi.Fields.Closing], such as streams of server-sent
+// events. It does not wait.
 func (s *Site) Shutdown() {
 	s.mu.Lock()
 	s.down = true
 	sockets := s.sockets
 	s.mu.Unlock()
+	s.goAway()
 	for _, server := range sockets {
 		server.goAway()
 	}

@@ -24,14 +24,16 @@ type core struct {
 	app asgi.App // with what this package puts around it
 
 	mu       sync.Mutex
-	count    int            // of runs, to tell them apart
-	runs     []*run         // in the order in which they began
-	state    map[string]any // from Startup
-	lifespan *Raw           // from Startup
-	sockets  []*wsServer    // of WebSockets, ended or not
-	down     bool           // Shutdown was called
-	closing  bool           // nothing may begin any more
-	over     bool           // t must not be used any more
+	count    int             // of runs, to tell them apart
+	runs     []*run          // in the order in which they began
+	state    map[string]any  // from Startup
+	lifespan *Raw            // from Startup
+	sockets  []*wsServer     // of WebSockets, ended or not
+	down     bool            // Shutdown was called
+	going    context.Context // ends then
+	goAway   context.CancelFunc
+	closing  bool // nothing may begin any more
+	over     bool // t must not be used any more
 }
 
 // New makes a Site of app. It registers a cleanup that ends what the Site has started, waits for it and fails the test
@@ -42,6 +44,7 @@ func New(t testing.TB, app asgi.App) *Site {
 		t.Fatalf("asgitest: New: the app is nil: pass the application under test")
 	}
 	s := &Site{core: &core{t: t, app: app}, options: defaults}
+	s.going, s.goAway = context.WithCancel(context.Background())
 	s.options.Layer = memlayer.New(nil)
 	s.options.Logger = s.logger()
 	t.Cleanup(func() {

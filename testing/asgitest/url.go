@@ -76,7 +76,7 @@ func (s *Site) scope(typ, method, raw string) (*asgi.Scope, error) {
 		Type: typ, Method: strings.ToUpper(method), Scheme: scheme, HTTPVersion: o.HTTPVersion,
 		Host: host, Path: o.RootPath + u.Path, RawPath: o.RootPath + u.EscapedPath(), RawQuery: rawQuery(u.RawQuery),
 		RootPath: o.RootPath, Header: header, Client: o.Client, Server: o.Server, State: s.startState(), Context: o.Context,
-		Extensions: extensions(typ),
+		Extensions: extensions(typ), Closing: s.going,
 	}
 	if typ == asgi.WebSocket {
 		f.Subprotocols = o.Subprotocols
