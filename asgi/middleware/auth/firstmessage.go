@@ -47,24 +47,24 @@ func (f *FirstMessage) complete() (*FirstMessage, string) {
 	return &full, ""
 }
 
-// firstMessage accepts, waits for the token, and runs the app if it is good.
-func (c *connection[U]) firstMessage(ctx context.Context, app asgi.App, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+// firstMessage accepts and waits for the token. It returns nil where there is nobody to let in.
+func (c *connection[U]) firstMessage(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) (*admitted, error) {
 	f := c.auth.opts.FirstMessage
 	if event, err := receive(ctx); err != nil {
-		return err
+		return nil, err
 	} else if _, ok := event.(asgi.WebSocketConnect); !ok {
-		return nil
+		return nil, nil
 	}
 	var chosen string
 	if f.Subprotocol != nil {
 		chosen = f.Subprotocol(scope.Subprotocols())
 	}
 	if err := send(ctx, asgi.WebSocketAccept{Subprotocol: chosen}); err != nil {
-		return err
+		return nil, err
 	}
 	token, err := c.firstToken(ctx, receive)
 	if err != nil || token == "" {
-		return err
+		return nil, err
 	}
 	found, err := c.auth.byToken(ctx, token, time.Now())
 	if err == nil {
@@ -72,12 +72,11 @@ func (c *connection[U]) firstMessage(ctx context.Context, app asgi.App, scope *a
 	}
 	switch {
 	case errors.Is(err, ErrInvalid):
-		return asgi.CloseError{Code: c.auth.opts.CloseCode, Reason: "token is not valid"}
+		return nil, asgi.CloseError{Code: c.auth.opts.CloseCode, Reason: "token is not valid"}
 	case err != nil:
-		return fmt.Errorf("auth: first message: %w", err)
+		return nil, fmt.Errorf("auth: first message: %w", err)
 	}
-	a := &admitted{receive: receive, send: send, chosen: chosen}
-	return a.refusal(app.Serve(ctx, scope, a.Receive, a.Send))
+	return &admitted{receive: receive, send: send, chosen: chosen}, nil
 }
 
 // firstToken waits for the message. The limit is kept by a close of ours, which ends the receive: one with a ctx of its own

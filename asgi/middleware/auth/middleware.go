@@ -22,25 +22,46 @@ func (a *Authenticator[U]) around(app asgi.App, required bool) asgi.App {
 	if app == nil {
 		panic("auth: the app inside is nil: pass the one to protect")
 	}
-	return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-		if t := scope.Type(); t != asgi.HTTP && t != asgi.WebSocket {
-			return app.Serve(ctx, scope, receive, send)
-		}
-		c, inside := a.key.Get(scope)
-		if inside {
-			return c.admit(ctx, app, required, scope, receive, send)
-		}
-		c = a.open(ctx, scope, send)
+	return &guarding[U]{a, app, required}
+}
+
+// guarding is the app inside, for those who may.
+type guarding[U any] struct {
+	auth     *Authenticator[U]
+	app      asgi.App
+	required bool
+}
+
+// Serve is where an idle WebSocket waits, so what comes before is done in functions that have returned by then.
+func (g *guarding[U]) Serve(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+	if t := scope.Type(); t != asgi.HTTP && t != asgi.WebSocket {
+		return g.app.Serve(ctx, scope, receive, send)
+	}
+	c, inside := g.auth.key.Get(scope)
+	if !inside {
+		c = g.auth.open(ctx, scope, send)
 		defer c.close()
 		if err := c.identify(scope); err != nil {
-			return a.refuse(err)
+			return g.auth.refuse(err)
 		}
-		err := c.admit(c.ctx, app, required, c.scope, receive, c.forward)
-		if c.request != nil {
-			return c.conclude(err)
+		ctx, scope, send = c.ctx, c.scope, c.forward
+	}
+	var err error
+	switch {
+	case !g.required || c.isKnown():
+		err = g.app.Serve(ctx, scope, receive, send)
+	case scope.Type() == asgi.WebSocket && g.auth.opts.FirstMessage != nil:
+		var a *admitted
+		if a, err = c.firstMessage(ctx, scope, receive, send); a != nil {
+			err = a.refusal(g.app.Serve(ctx, scope, a.Receive, a.Send))
 		}
+	default:
+		err = g.auth.refusal(scope)
+	}
+	if inside || c.request == nil {
 		return err
-	})
+	}
+	return c.conclude(err)
 }
 
 // open makes the connection.
@@ -62,17 +83,6 @@ func (c *connection[U]) identify(scope *asgi.Scope) error {
 	}
 	c.scope = c.auth.key.With(scope, c)
 	return c.become(c.ctx, found)
-}
-
-// admit lets in who may.
-func (c *connection[U]) admit(ctx context.Context, app asgi.App, required bool, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-	switch {
-	case !required || c.isKnown():
-		return app.Serve(ctx, scope, receive, send)
-	case scope.Type() == asgi.WebSocket && c.auth.opts.FirstMessage != nil:
-		return c.firstMessage(ctx, app, scope, receive, send)
-	}
-	return c.auth.refusal(scope)
 }
 
 // A finding is who was found, and how to look again.
