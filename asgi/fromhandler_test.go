@@ -103,6 +103,68 @@ func TestFromHandlerBehavesAsTheHandlerAlone(t *testing.T) {
 	}
 }
 
+// A handler that writes more than it has declared: the client gets what was declared.
+func TestFromHandlerClamps(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		method string
+		length string
+		writes []string
+		want   string
+	}{
+		{"case 187: one write", "GET", "5", []string{"hello world"}, "hello"},
+		{"case 187: several", "GET", "5", []string{"he", "llo", "more"}, "hello"},
+		{"case 187: nothing", "GET", "0", []string{"x"}, ""},
+		{"head", "HEAD", "5", []string{"hello world"}, ""},
+		{"as much", "GET", "5", []string{"hello"}, "hello"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var last error
+			url, client := serve(t, asgi.Handler{
+				OnError: func(*asgi.Scope, error) {}, // it is told all the same: TestFromHandlerMistakes
+				App: asgi.FromHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Content-Length", tt.length)
+					for _, s := range tt.writes {
+						_, last = io.WriteString(w, s)
+					}
+				})),
+			})
+			request, err := http.NewRequest(tt.method, url, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := client.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := body(t, r); got != tt.want || r.Header.Get("Content-Length") != tt.length {
+				t.Errorf("the client got %q of %s bytes, want %q", got, r.Header.Get("Content-Length"), tt.want)
+			}
+			if tooMuch := tt.name != "as much"; errors.Is(last, http.ErrContentLength) != tooMuch {
+				t.Errorf("the last write returned %v", last)
+			}
+		})
+	}
+}
+
+// Case 187: headers that a client repeats stay apart, in their order, and are joined by nobody. How many there may be is the
+// server's business.
+func TestFromHandlerRepeatedHeaders(t *testing.T) {
+	url, client := adapted(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%q", r.Header["X-Tag"]) })
+	request, err := http.NewRequest("GET", url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header["X-Tag"] = []string{"a,b", "c", "a,b"}
+	r, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := body(t, r), `["a,b" "c" "a,b"]`; got != want {
+		t.Errorf("case 187: the handler saw %s, want %s", got, want)
+	}
+}
+
 func TestFromHandlerStreamsBothWays(t *testing.T) {
 	url, client := adapted(t, func(w http.ResponseWriter, r *http.Request) {
 		lines := bufio.NewScanner(r.Body)

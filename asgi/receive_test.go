@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -61,6 +62,45 @@ func TestBodyInParts(t *testing.T) {
 	}
 	if last != (asgi.HTTPDisconnect{}) {
 		t.Errorf("case 173: at the end comes %#v, want HTTPDisconnect", last)
+	}
+}
+
+// Case 174. A body of exactly one part, or of several, ends as any other: with an event that has MoreBody false, empty where
+// the end came after the last byte. With Content-Length or without.
+func TestBodyOfWholeParts(t *testing.T) {
+	for _, size := range []int{64 << 10, 128 << 10, 4 << 10, 1} {
+		for _, reader := range []io.Reader{
+			strings.NewReader(strings.Repeat("x", size)),                       // the end comes by itself
+			iotest.DataErrReader(strings.NewReader(strings.Repeat("x", size))), // with the last bytes
+		} {
+			for _, length := range []int64{int64(size), -1} {
+				got, events := 0, 0
+				request := httptest.NewRequest("POST", "/", reader)
+				request.ContentLength = length
+				asgi.Handler{App: app(func(ctx context.Context, c conn) error {
+					for more := true; more; events++ {
+						event, err := c.receive(ctx)
+						if err != nil {
+							return err
+						}
+						part := event.(asgi.HTTPRequest)
+						got, more = got+len(part.Body), part.MoreBody
+						if more && len(part.Body) == 0 {
+							t.Error("case 174: an empty part before the end")
+						}
+					}
+					return c.respond(ctx, 200, nil, "")
+				})}.ServeHTTP(httptest.NewRecorder(), request)
+				if got != size {
+					t.Errorf("case 174: %d bytes of %d came, in %d parts", got, size, events)
+				}
+				if seeker, ok := reader.(io.Seeker); ok {
+					seeker.Seek(0, io.SeekStart)
+				} else {
+					break
+				}
+			}
+		}
 	}
 }
 

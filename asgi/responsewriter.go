@@ -25,6 +25,8 @@ type responseWriter struct {
 	header    http.Header
 	status    int         // 0 until WriteHeader
 	final     http.Header // as it was at WriteHeader
+	length    int64       // of the body that final declares, or -1
+	excess    bool        // more than that was written
 	announced []string    // the trailers that its Trailer header names
 	begun     bool        // HTTPResponseStart was sent
 	buf       []byte
@@ -67,6 +69,9 @@ func (w *responseWriter) WriteHeader(status int) {
 	}
 	w.status = status
 	w.final = w.header.Clone()
+	if w.length, _ = contentLength(w.final); !bodyAllowed(status) {
+		w.length = -1
+	}
 	for _, line := range w.final["Trailer"] {
 		for name := range strings.SplitSeq(line, ",") {
 			name = http.CanonicalHeaderKey(textproto.TrimString(name))
@@ -77,7 +82,7 @@ func (w *responseWriter) WriteHeader(status int) {
 	maps.DeleteFunc(w.final, func(name string, _ []string) bool { return strings.HasPrefix(name, http.TrailerPrefix) })
 }
 
-// Write sends p, at once or with what follows. p may change afterwards.
+// Write sends p, at once or with what follows. p may change afterwards. Of more than Content-Length declares it sends what fits.
 func (w *responseWriter) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
@@ -90,6 +95,17 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 	case !bodyAllowed(w.status):
 		return 0, http.ErrBodyNotAllowed
 	}
+	if w.length >= 0 && int64(len(p)) > w.length-w.written {
+		n, err := w.write(p[:w.length-w.written])
+		if w.excess = true; err == nil {
+			err = http.ErrContentLength
+		}
+		return n, err
+	}
+	return w.write(p)
+}
+
+func (w *responseWriter) write(p []byte) (int, error) {
 	w.sniff(p)
 	w.written += int64(len(p))
 	if w.head {
@@ -152,6 +168,10 @@ func (w *responseWriter) finish() error {
 	w.flush(false)
 	if w.trailers {
 		w.emit(HTTPResponseTrailers{Header: late})
+	}
+	if w.err == nil && w.excess {
+		return fmt.Errorf("asgi: handler wrote more than the %d bytes that its Content-Length declares; the rest was left out: %w",
+			w.length, http.ErrContentLength)
 	}
 	return w.err
 }
