@@ -15,6 +15,9 @@ var promises = []struct {
 	{"L", 18, "layers"},
 	{"C", 10, "consumers"},
 	{"S", 8, "asgi/server"},
+	{"SE", 4, "asgi/middleware/sessions"},
+	{"A", 7, "asgi/middleware/auth"},
+	{"J", 4, "asgi/middleware/auth/jwt"},
 }
 
 func checkPromises(tr *tree) []string {
