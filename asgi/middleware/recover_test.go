@@ -82,12 +82,17 @@ func TestRecoverReturns(t *testing.T) {
 	})
 }
 
-// An answer that the server did not take was none, so there can still be another.
+// An answer that the server did not take was none, nor is any other event, so there can still be another.
 func TestRecoverAfterARefusedAnswer(t *testing.T) {
 	app := middleware.Recover(func(context.Context, *asgi.Scope, error) error { return asgi.Deny{Status: 500, Body: []byte("sorry")} })(
 		failing(false, errBroken, asgi.WebSocketAccept{Subprotocol: "not offered"}))
 	if r := asgitest.New(t, app).Refused("/"); string(r.Body) != "sorry" {
 		t.Errorf("got %v", r)
+	}
+	app = middleware.Recover(func(context.Context, *asgi.Scope, error) error { return asgi.Deny{Status: 500, Body: []byte("sorry")} })(
+		failing(false, errBroken, asgi.HTTPResponseDebug{Info: map[string]any{"a": 1}}))
+	if r := asgitest.New(t, app).Request("GET", "/"); string(r.Body) != "sorry" {
+		t.Errorf("after an event that is no answer: %d %q", r.Status, r.Body)
 	}
 }
 
