@@ -41,7 +41,8 @@ type Options[U any] struct {
 	// Less costs more reads of the session store. Negative: never but after an outage of the layer.
 	Recheck time.Duration
 	// Layer finds the channel layer that carries revocations; default layers.Get(layers.Default). Nil, or a function that
-	// returns nil: Logout closes the connections of this process only.
+	// returns nil: Logout closes the connections of this process only. Where scopes have a layer of their own, as in
+	// asgitest, it is under consumers.LayerKey.
 	Layer func(*asgi.Scope) *layers.Layer
 	// Realm tells authenticators of one deployment apart: it names the group of revocations, the keys in sessions, and the
 	// realm of WWW-Authenticate. Default "auth". Letters, digits, "-", "_" and ".".

@@ -12,6 +12,8 @@
 //		s.name = manager.GetString(ctx, "name")
 //		...
 //
+// Code that has a scope alone, such as a blocking handler, gets such a ctx from [Context].
+//
 // # Requests
 //
 // A session that was modified is saved when the response starts, before its headers leave, and its cookie goes with

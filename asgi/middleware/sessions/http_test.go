@@ -218,6 +218,52 @@ func TestDeletedElsewhere(t *testing.T) {
 	})
 }
 
+// The same behind an http.Handler, which hears of it when it writes.
+func TestDeletedUnderAHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager()
+		token := stored(t, m, "k", "old")
+		site := asgitest.New(t, sessions.New(m)(asgi.FromHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			m.Put(r.Context(), "k", "v")
+			if err := m.Store.Delete(token); err != nil {
+				t.Error(err)
+			}
+			w.WriteHeader(http.StatusOK)
+		}))))
+		if r := with(site, m, token).Request("GET", "/"); r.Status != http.StatusBadRequest || len(cookiesOf(r.Header)) > 0 {
+			t.Errorf("SE2: the client gets %d and cookies %v, want 400 and none", r.Status, cookiesOf(r.Header))
+		}
+		if _, found := read(t, m, token, "k"); found {
+			t.Error("SE2: the session was brought back")
+		}
+	})
+}
+
+// Two managers, each with its cookie, stand in one stack.
+func TestTwoManagers(t *testing.T) {
+	site, shop := scs.New(), scs.New()
+	site.Store, shop.Store = newManager().Store, newManager().Store
+	shop.Cookie.Name = "shop"
+	app := asgi.Wrap(handle(200, func(ctx context.Context) error {
+		site.Put(ctx, "k", "of the site")
+		shop.Put(ctx, "k", "of the shop")
+		return nil
+	}), sessions.New(site), sessions.New(shop), sessions.New(site))
+	got := map[string]string{}
+	for _, c := range cookiesOf(asgitest.New(t, app).Request("GET", "/").Header) {
+		got[c.Name] = c.Value
+	}
+	if len(got) != 2 {
+		t.Fatalf("SE3: the cookies are %v, want one for each manager", got)
+	}
+	for name, m := range map[string]*scs.SessionManager{"session": site, "shop": shop} {
+		want := map[string]string{"session": "of the site", "shop": "of the shop"}[name]
+		if value, _ := read(t, m, got[name], "k"); value != want {
+			t.Errorf("SE4: the session of %s holds %q, want %q", name, value, want)
+		}
+	}
+}
+
 // A token that the store does not know, which somebody may have planted, never becomes a session's.
 func TestMadeUpToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

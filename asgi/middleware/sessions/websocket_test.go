@@ -220,6 +220,37 @@ func TestConsumer(t *testing.T) {
 	})
 }
 
+// Blocking handlers have no ctx of their own: the scope has the session.
+func TestSyncConsumer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager()
+		token := stored(t, m, "name", "Ann")
+		app := consumers.SyncWebsocketConsumer[struct{}]{
+			Text: func(_ *struct{}, c *consumers.SyncConn, text string) error {
+				ctx, err := sessions.Reload(sessions.Context(context.Background(), c.Scope()), m)
+				if err != nil {
+					return err
+				}
+				was := m.GetString(ctx, "name")
+				m.Put(ctx, "name", text)
+				if err := sessions.Save(ctx, m); err != nil {
+					return err
+				}
+				return c.SendText(was)
+			},
+		}.App()
+		ws := with(asgitest.New(t, sessions.New(m)(app)), m, token).Dial("/")
+		ws.SendText("Bob")
+		ws.ExpectText("Ann")
+		ws.SendText("Eve")
+		ws.ExpectText("Bob")
+		ws.Disconnect()
+		if got, _ := read(t, m, token, "name"); got != "Eve" {
+			t.Errorf("the store has %q", got)
+		}
+	})
+}
+
 // Loaded says when the session was read, and whether there is one.
 func TestLoaded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
