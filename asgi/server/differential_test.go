@@ -266,7 +266,7 @@ func FuzzFramesAgainstGorilla(f *testing.F) {
 			return
 		}
 		want := read(b, deflate)
-		if want.unclear {
+		if want.unclear || want.noise > 100 { // or it is slowed down
 			return
 		}
 		messages, end, s := byServer(srv, heard, b, deflate, [2]int{int(cut) + 1, int(cut2) + 1}, int(early))

@@ -8,6 +8,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/asgi/server"
@@ -134,24 +136,40 @@ func TestPeerThatStaysAfterItsClose(t *testing.T) {
 	unharmed()
 }
 
-// Empty fragments without end are no message, and cost no memory.
-func TestEmptyFragments(t *testing.T) {
-	s := variant{}.serveTCP(t, asgi.AppFunc(witness), server.Options{MaxMessage: 1000})
-	unharmed := aftermath(t, s)
-	p := s.open()
-	p.Write(frame(text, ""))
-	many := bytes.Repeat(frame(cont, ""), 10_000)
-	for range 20 {
-		if _, err := p.Write(many); err != nil {
-			t.Fatal(err)
-		}
+// Frames without end that bring no message cost no memory, and are read at no more than some hundred a second.
+func TestNoise(t *testing.T) {
+	for name, noise := range map[string][]byte{
+		"empty fragments": frame(cont, ""), "pings": frame(fin|ping, "x"), "pongs": frame(fin|pong, "x"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := variant{}.mountPipes(t, asgi.AppFunc(witness), server.Options{MaxMessage: 1000, PingInterval: -1})
+				p := s.open()
+				go func() { // ends with the connection
+					p.Write(frame(text, ""))
+					p.Write(bytes.Repeat(noise, 10_000))
+					p.send(fin|cont, "the end")
+				}()
+				start := time.Now()
+				for {
+					first, payload, err := p.receive()
+					if err != nil {
+						t.Fatal(err)
+					}
+					if first == fin|text {
+						if payload != "the end" {
+							t.Errorf("got %q", payload)
+						}
+						break
+					}
+				}
+				if took := time.Since(start); took < 50*time.Second || took > 100*time.Second {
+					t.Errorf("10,000 frames were read in %v, want 50 s to 100 s", took)
+				}
+				p.Close()
+			})
+		})
 	}
-	p.send(fin|cont, "the end")
-	if err := p.expect(fin|text, "the end"); err != nil {
-		t.Error(err)
-	}
-	p.Close()
-	unharmed()
 }
 
 // Who speaks TLS to a plain port, or no TLS to a port with TLS, is refused, and the next one served.

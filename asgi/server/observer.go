@@ -8,12 +8,15 @@ import "errors"
 //   - a close frame with a payload of one byte, which is half a code (RFC 6455 section 5.5.1);
 //   - a length in more bytes than it needs (RFC 6455 section 5.2).
 //
-// All else is left to gorilla, which reads the same bytes afterwards. The zero observer stands before the first frame.
+// It counts frames that bring no message, too. All else is left to gorilla, which reads the same bytes afterwards. The zero observer stands before the first frame.
 type observer struct {
 	skip   uint64 // bytes of payload, and of masking key, still to come
 	head   [2]byte
 	have   uint8 // header bytes seen
 	length uint8 // bytes of extended length still to come
+
+	noise uint16 // frames that bring no message: control frames and empty fragments
+	since uint16 // second in which noise was 0; its lower half
 }
 
 var (
@@ -52,7 +55,7 @@ func (o *observer) observe(p []byte) (int, error) {
 			i += int(n)
 		}
 		if o.have == 2 && o.length == 0 && o.skip == 0 {
-			*o = observer{}
+			*o = observer{noise: o.noise, since: o.since}
 		}
 	}
 	return len(p), nil
@@ -66,6 +69,9 @@ func (o *observer) begin() error {
 	}
 	if opcode == opClose && size == 1 {
 		return errHalfCode
+	}
+	if (opcode >= opClose || size == 0 && o.head[0]&bitFin == 0) && o.noise <= maxNoise {
+		o.noise++
 	}
 	switch size {
 	case 126:

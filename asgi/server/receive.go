@@ -287,6 +287,9 @@ func (t *transport) Read(p []byte) (int, error) {
 		}
 	} else {
 		c.flush()
+		if c.watch.noise > maxNoise {
+			c.slowDown()
+		}
 		c.reads.Add(1)
 		n, err = c.net.Read(p)
 		c.reads.Add(1)
@@ -296,6 +299,24 @@ func (t *transport) Read(p []byte) (int, error) {
 		return k, violation
 	}
 	return n, err
+}
+
+// maxNoise is how many frames that bring no message a peer may send in a second. A peer that has always something to read, and
+// nothing for the application to slow down, would keep a processor from others. Nobody else counts them, so this limit is fixed.
+const maxNoise = 100
+
+// slowDown lets TCP slow down such a peer: nothing is read until the second is over.
+func (c *conn) slowDown() {
+	now := time.Now()
+	if uint16(now.Unix()) == c.watch.since {
+		next := time.NewTimer(now.Truncate(time.Second).Add(time.Second).Sub(now))
+		defer next.Stop()
+		select {
+		case <-next.C:
+		case <-c.ctx.Done():
+		}
+	}
+	c.watch.noise, c.watch.since = 0, uint16(time.Now().Unix())
 }
 
 // Write takes gorilla's own frames, which answer what the peer did wrong; the handshake's response went before.

@@ -23,6 +23,7 @@ type reading struct {
 	or       []int // codes that are as right, where it depends on how the bytes arrive what is noticed first
 	stricter bool  // gorilla does not look for it
 	ended    bool
+	noise    int // frames that bring no message
 
 	deflate           bool
 	rest              []byte
@@ -68,6 +69,9 @@ func (r *reading) frame() {
 	}
 	opcode, last, control := head[0]&0xF, head[0]&fin != 0, head[0]&8 != 0
 	size := uint64(head[1] & 0x7F)
+	if control || size == 0 && !last {
+		r.noise++
+	}
 	switch {
 	case head[0]&rsv1 != 0 && (control || opcode == cont || !r.deflate), opcode == closing && size == 1:
 		r.end(1002, true)
