@@ -57,6 +57,19 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic("asgi: Handler has no App: write asgi.Handler{App: app}")
 	}
 	x := newExchange(w, r, h.WriteTimeout)
+	scope := h.scope(x, r)
+	defer x.close() // also for runtime.Goexit
+	err := serve(x.ctx, h.App, scope, x.receive, x.send)
+	ended := x.cause()
+	x.close()
+	h.conclude(scope, x, err, ended)
+}
+
+// scope begins the exchange and says what it is. A function of its own, because what waits for a client should wait on a small
+// stack.
+//
+//go:noinline
+func (h Handler) scope(x *exchange, r *http.Request) *Scope {
 	fields := x.fields(r)
 	values := fields.Context
 	if h.Describe != nil {
@@ -69,11 +82,7 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	x.open(r.Context(), values)
-	defer x.close() // also for runtime.Goexit
-	err := serve(x.ctx, h.App, scope, x.receive, x.send)
-	ended := x.cause()
-	x.close()
-	h.conclude(scope, x, err, ended)
+	return scope
 }
 
 // serve calls app and makes an error of a panic.

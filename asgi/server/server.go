@@ -115,15 +115,7 @@ func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request, keep func(
 // serveHTTP serves what is no WebSocket.
 func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	s.counts.httpRequests.Add(1)
-	if problem := requestProblem(r); problem != "" {
-		s.counts.httpBadRequests.Add(1)
-		s.log.Warn("http: bad request", zap.String("path", r.URL.Path), zap.String("client", r.RemoteAddr), zap.String("reason", problem))
-		http.Error(w, problem, http.StatusBadRequest)
-		return
-	}
-	if s.tooMany(r.Header) {
-		s.counts.httpBadRequests.Add(1)
-		http.Error(w, errManyHeaders, http.StatusRequestHeaderFieldsTooLarge)
+	if s.refuses(w, r) {
 		return
 	}
 	defer s.counts.httpOpen.Add(-1)
@@ -135,6 +127,24 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	if r = s.limitBody(w, r); r != nil {
 		s.http.ServeHTTP(w, r)
 	}
+}
+
+// refuses answers a request that no application is to see. A function of its own, because a response may take long, and should
+// wait on a small stack.
+//
+//go:noinline
+func (s *Server) refuses(w http.ResponseWriter, r *http.Request) bool {
+	switch problem := requestProblem(r); {
+	case problem != "":
+		s.log.Warn("http: bad request", zap.String("path", r.URL.Path), zap.String("client", r.RemoteAddr), zap.String("reason", problem))
+		http.Error(w, problem, http.StatusBadRequest)
+	case s.tooMany(r.Header):
+		http.Error(w, errManyHeaders, http.StatusRequestHeaderFieldsTooLarge)
+	default:
+		return false
+	}
+	s.counts.httpBadRequests.Add(1)
+	return true
 }
 
 // direct is the handler where this server itself runs net/http, with nothing between but Options.Wrap. Without that the values
