@@ -217,6 +217,7 @@ func TestRealIPForwarded(t *testing.T) {
 		{"empty elements", []string{", ;,for=1.2.3.4;,"}, "1.2.3.4:0 http a.com"},
 		{"a bad host", []string{"for=1.2.3.4;host=b/c"}, "1.2.3.4:0 http a.com"},
 		{"no end of quotes", []string{`for=6.6.6.6;ext=", for=1.2.3.4`}, "refused: has no end"},
+		{"a backslash at the end", []string{`for="\`}, "refused: has no end"},
 		{"no value", []string{"for"}, "refused: expected name=value"},
 		{"a space in a name", []string{"a b=c"}, "refused: expected name=value"},
 		{"no name", []string{"=1.2.3.4"}, "refused: expected name=value"},
