@@ -54,8 +54,8 @@ func TestBodyInParts(t *testing.T) {
 			t.Errorf("case 173: part %d has %d bytes, more than %d", i, len(p.Body), part)
 		}
 	}
-	if len(parts) < 3 || len(parts[0].Body) != part {
-		t.Errorf("case 173: %d parts, the first of %d bytes; want %d", len(parts), len(parts[0].Body), part)
+	if len(parts) < 3 || len(parts[2].Body) != part { // they grow as the client is quick
+		t.Errorf("case 173: %d parts, the third of %d bytes; want %d", len(parts), len(parts[2].Body), part)
 	}
 	if string(whole) != content {
 		t.Errorf("case 173: the parts make %d bytes, not what was sent", len(whole))

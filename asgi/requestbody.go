@@ -11,7 +11,8 @@ import (
 	"sync/atomic"
 )
 
-// A part of a body is at most maxPart bytes. Where the length is unknown, reading begins with minPart.
+// A part of a body is at most maxPart bytes. Reading begins with minPart, whatever length the client claims, and follows what
+// comes: memory for a part is taken before it is there, so a client that sends a byte now and then must not hold much of it.
 const (
 	maxPart = 64 << 10
 	minPart = 4 << 10
@@ -54,7 +55,7 @@ func (b *requestBody) init(r *http.Request) {
 		b.from = http.NoBody
 	}
 	if r.ContentLength > 0 {
-		b.size = int(min(r.ContentLength, maxPart))
+		b.size = int(min(r.ContentLength, minPart))
 	}
 }
 
@@ -150,8 +151,11 @@ func (x *exchange) read() received {
 		}
 		return received{event: HTTPRequest{Body: fit(buf, n)}}
 	case n > 0: // an error comes with the next part
-		if n == len(buf) {
-			b.size = min(2*b.size, maxPart)
+		switch {
+		case n == len(buf):
+			b.size = min(4*max(b.size, minPart), maxPart)
+		case n < len(buf)/4:
+			b.size = max(b.size/4, minPart)
 		}
 		return received{event: HTTPRequest{Body: fit(buf, n), MoreBody: true}}
 	}
