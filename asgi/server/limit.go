@@ -38,6 +38,9 @@ func (s *Server) limitBody(w http.ResponseWriter, r *http.Request) *http.Request
 	}
 	if limit := int64(s.opts.MaxBody); limit > 0 {
 		if r.ContentLength > limit {
+			if r.ProtoMajor == 1 {
+				w.Header().Set("Connection", "close") // nobody will read the rest
+			}
 			http.Error(w, http.StatusText(http.StatusRequestEntityTooLarge), http.StatusRequestEntityTooLarge)
 			return nil
 		}
@@ -99,4 +102,41 @@ func (b *timedBody) Read(p []byte) (int, error) {
 
 func (b *timedBody) lateEnd() error {
 	return fmt.Errorf("%w: 64 KiB took longer than %v: %w", errLateBody, b.limit, asgi.Deny{Status: http.StatusRequestTimeout})
+}
+
+// A countedBody counts what has been read.
+type countedBody struct {
+	io.ReadCloser
+	n int64
+}
+
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.n += int64(n)
+	return n, err
+}
+
+// maxRest is how much of a body that nobody has read is read after the response; net/http has the same limit.
+const maxRest = 256 << 10
+
+// settle reads what the application has left of a body, so that the connection can serve the next request. net/http would do it
+// by itself, but wait for ever for a client that does not send the rest, and with a deadline it would take the rest for the next
+// request. Where it closes the connection in any case, the deadline is enough.
+func settle(w http.ResponseWriter, r *http.Request, body *countedBody) {
+	if body == nil {
+		return
+	}
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Now().Add(lingerTime))
+	if r.ContentLength-body.n > maxRest || r.Header.Get("Expect") != "" || w.Header().Get("Connection") == "close" {
+		return
+	}
+	if r.ContentLength != body.n {
+		_ = rc.Flush() // a client that has gone shows itself below
+	}
+	_, err := io.CopyN(io.Discard, body, maxRest+1)
+	if err != io.EOF && err != http.ErrBodyReadAfterClose { // the latter: net/http has seen to it, before the header
+		panic(http.ErrAbortHandler)
+	}
+	_ = rc.SetReadDeadline(time.Time{})
 }

@@ -151,7 +151,6 @@ func TestMaxBody(t *testing.T) {
 		if _, err := io.ReadFull(p.br, got); string(got) != tc.want {
 			t.Errorf("%s: got %q, %v, want %q", name, got, err, tc.want)
 		}
-		s.stop()
 	}
 }
 
@@ -218,6 +217,46 @@ func TestBodyTimeout(t *testing.T) {
 						t.Error(err)
 					}
 				}
+			})
+		})
+	}
+}
+
+// A client that has its answer, and goes on owing the body that nobody has read, is not waited for. One that has sent all of it
+// can go on with another request.
+func TestBodyThatNobodyReads(t *testing.T) {
+	for name, tc := range map[string]struct {
+		request string
+		kept    bool
+	}{
+		"never sent":        {post + "Content-Length: 10\r\n\r\n", false},
+		"never asked for":   {post + "Expect: 100-continue\r\nContent-Length: 10\r\n\r\n", false},
+		"chunks never sent": {post + "Transfer-Encoding: chunked\r\n\r\n", false},
+		"sent":              {post + "Content-Length: 10\r\n\r\n0123456789", true},
+		"no body":           {post + "Content-Length: 0\r\n\r\n", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := variant{}.serve(t, pages, server.Options{IdleTimeout: time.Hour})
+				p := s.peer()
+				p.SetDeadline(time.Now().Add(2 * time.Hour))
+				resp, err := p.request(tc.request)
+				if err != nil || resp.StatusCode != 204 {
+					t.Fatal(resp, err)
+				}
+				start := time.Now()
+				if !tc.kept {
+					p.br.ReadByte()
+					if took := time.Since(start); took > 6*time.Second {
+						t.Errorf("the connection was kept for %v", took)
+					}
+					return
+				}
+				<-time.After(10 * time.Minute)
+				if resp, err := p.request(tc.request); err != nil || resp.StatusCode != 204 {
+					t.Errorf("the second request: %v, %v", resp, err)
+				}
+				p.Close()
 			})
 		})
 	}
@@ -297,7 +336,6 @@ func TestServerHeader(t *testing.T) {
 				if got := strings.Join(resp.Header["Server"], ","); got != want {
 					t.Errorf("option %q, own %q: Server is %q, want %q", option, own, got, want)
 				}
-				s.stop()
 			}
 		}
 	}

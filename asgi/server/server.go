@@ -163,9 +163,15 @@ func (s *Server) direct(hs *http.Server) http.Handler {
 		if s.opts.ServerHeader != "" {
 			w.Header()["Server"] = []string{s.opts.ServerHeader}
 		}
+		var body *countedBody
+		if r.Body != http.NoBody && r.ProtoMajor == 1 {
+			body = &countedBody{ReadCloser: r.Body}
+			r = withBody(r, body)
+		}
 		served.ServeHTTP(w, r)
 		if !websocket.IsWebSocketUpgrade(r) { // for what net/http has still to write; it sets its own with the next request
 			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.opts.WriteTimeout))
+			settle(w, r, body)
 		}
 	})
 }
