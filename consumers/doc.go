@@ -80,7 +80,7 @@
 //
 // C9. A client that never reads is cut when one write has taken 10 s; nobody else waits for it, and the memory it holds
 // is bounded: by the server's queue, then by the mailbox (capacity messages and 2 MiB, the frames of forwarded messages
-// counted with them).
+// counted with them). The body of a request waits with the client until somebody reads it.
 //
 // C10. Every goroutine that a connection started has ended when Serve returns. A handler that ignores its ctx cannot be
 // cut: 10 s after the end one line names it, and the server's Shutdown returns an error with the count.

@@ -36,13 +36,13 @@ var errLineBreak = errors.New("it has a line break, and the stream ends fields t
 func (e SSE) check() error {
 	switch {
 	case strings.ContainsAny(e.ID, "\r\n"):
-		return fmt.Errorf("ID is %q: %w", e.ID, errLineBreak)
+		return fmt.Errorf("field ID is %q: %w", e.ID, errLineBreak)
 	case strings.Contains(e.ID, "\x00"):
-		return fmt.Errorf("ID is %q: browsers ignore an id that has a NUL", e.ID)
+		return fmt.Errorf("field ID is %q: browsers ignore an id that has a NUL", e.ID)
 	case strings.ContainsAny(e.Event, "\r\n"):
-		return fmt.Errorf("Event is %q: %w", e.Event, errLineBreak)
+		return fmt.Errorf("field Event is %q: %w", e.Event, errLineBreak)
 	case e.Retry < 0:
-		return fmt.Errorf("Retry is %v: it cannot be negative", e.Retry)
+		return fmt.Errorf("field Retry is %v: it cannot be negative", e.Retry)
 	case !utf8.ValidString(e.ID) || !utf8.ValidString(e.Event) || !utf8.ValidString(e.Data):
 		return errors.New("it is not UTF-8: encode what is binary, as base64 for example")
 	}
