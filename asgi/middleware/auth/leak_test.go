@@ -60,12 +60,14 @@ func TestNothingStays(t *testing.T) {
 		site.Request("GET", "/")
 		site.Request("GET", "/deny")
 		site.Request("POST", "/login")
+		synctest.Wait() // the response comes before Serve returns
 		_ = a.Login(inside, scope, "eve") // too late: the response has left
 		c, _ := a.key.Get(scope)
 		c.enter("eve", finding[string]{})
 		ws := site.Dial("/login")
 		ws.Wait()
 		site.Refused("/deny")
+		synctest.Wait()
 		if n := len(a.registry.users); n > 0 {
 			t.Errorf("A7: %d users stay in the registry: %v", n, a.registry.users)
 		}
