@@ -89,9 +89,9 @@ func TestFloodServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts := server.Options{Logger: zap.NewNop(), ShutdownWindow: -1}
+	opts := server.Options{Logger: zap.NewNop(), ShutdownWindow: -1, BodyTimeout: 10 * time.Second}
 	if !long {
-		opts.HeaderTimeout, opts.WriteTimeout = 300*time.Millisecond, 300*time.Millisecond
+		opts.HeaderTimeout, opts.BodyTimeout, opts.WriteTimeout = 300*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond
 	}
 	var srv *server.Server
 	srv = server.New(floodApp(func() server.Stats { return srv.Stats() }), &opts)

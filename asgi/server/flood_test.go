@@ -33,7 +33,7 @@ var floods = []struct {
 	dealt          string
 }{
 	{"slow header", 1000, 0, 50, 0, 1 << 10, 1 << 10, func(got map[string]int64, _ floodState) int { return int(got["Cut"]) }, "cut after HeaderTimeout"},
-	{"slow body", 1000, 0, 50, 0, 1 << 10, 1 << 10, nil, ""},
+	{"slow body", 1000, 0, 50, 0, 1 << 10, 1 << 10, func(got map[string]int64, _ floodState) int { return int(got["Cut"]) }, "cut after BodyTimeout"},
 	{"never reads", 200, 0, 20, 0, 16 << 10, 64 << 10, func(_ map[string]int64, s floodState) int { return int(s.Stats.SlowReaders) }, "cut after WriteTimeout"},
 	{"headers", 50, 0, 8, 0, 1 << 10, 1 << 10, func(got map[string]int64, _ floodState) int { return int(got["Cut"]) }, "cut at the largest header"},
 	{"pings", 50, 0, 8, 0, 1 << 10, 1 << 10, nil, ""},
