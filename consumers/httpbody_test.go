@@ -311,3 +311,34 @@ func TestHTTPTrailers(t *testing.T) {
 		}
 	})
 }
+
+// TestSyncStream: the same for blocking handlers, of which a Limit lets one run: a client that leaves gives the place free.
+func TestSyncStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site, _ := site(t, consumers.SyncHTTPConsumer[none]{
+			Limit: consumers.NewLimit(1),
+			Stream: func(_ *none, c *consumers.SyncConn, body io.Reader) error {
+				data, err := io.ReadAll(body)
+				if err != nil {
+					return err
+				}
+				return c.Respond(200, nil, data)
+			},
+		}.App())
+		idle := site.Upload("POST", "/")
+		idle.SendBody("never ends")
+		x := site.Upload("POST", "/")
+		x.SendBody("a")
+		x.SendBody("b")
+		x.EndBody()
+		synctest.Wait()
+		x.ExpectNothing()
+		idle.Abandon()
+		if err := idle.Wait(); err != nil {
+			t.Error(err)
+		}
+		if r := x.Response(); string(r.Body) != "ab" {
+			t.Errorf("got %q", r.Body)
+		}
+	})
+}

@@ -85,7 +85,7 @@ type SyncHTTPConsumer[S any] struct {
 	Layer      string
 	MaxBody    int
 	Handle     func(s *S, c *SyncConn, body []byte) error
-	Stream     func(s *S, c *SyncConn, body io.Reader) error
+	Stream     func(s *S, c *SyncConn, body io.Reader) error // holds its place in Limit while it waits for the client
 	Disconnect func(s *S, c *SyncConn, why asgi.DisconnectError) error
 	Messages   []Handler[S]
 	Logger     *zap.Logger

@@ -3,6 +3,7 @@ package asgitest_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -147,3 +148,31 @@ func TestEventSourceFailures(t *testing.T) {
 var mirror200 = asgi.AppFunc(func(ctx context.Context, _ *asgi.Scope, _ asgi.Receive, send asgi.Send) error {
 	return errors.Join(send(ctx, asgi.HTTPResponseStart{Status: 200}), send(ctx, asgi.HTTPResponseBody{}))
 })
+
+// FuzzEventSource: however a stream is cut into pieces, the events are the same, and none has a line end in its id or name.
+func FuzzEventSource(f *testing.F) {
+	for _, s := range []string{"data: a\n\n", "id: 1\r\ndata\r\r\n", "\ufeff:\nevent: x\ndata: \xff\n\n", "retry: 99999999999999999999\n\n"} {
+		f.Add(s, 1)
+	}
+	f.Fuzz(func(t *testing.T, text string, n int) {
+		read := func(n int) (events []consumers.SSE) {
+			es := asgitest.New(t, feed(text, n, false)).EventSource("/")
+			for {
+				event, err := es.Next(t.Context())
+				if err != nil {
+					return events
+				}
+				events = append(events, event)
+			}
+		}
+		whole, pieces := read(len(text)+1), read(max(1, n%7))
+		if !slices.Equal(whole, pieces) {
+			t.Errorf("%q: %#v, in pieces %#v", text, whole, pieces)
+		}
+		for _, e := range whole {
+			if strings.ContainsAny(e.ID, "\r\n\x00") || strings.ContainsAny(e.Event, "\r\n") {
+				t.Errorf("%q: %#v", text, e)
+			}
+		}
+	})
+}
