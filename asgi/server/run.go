@@ -124,11 +124,11 @@ func (s *Server) serveRequests(ctx context.Context, listen func() ([]endpoint, e
 	hs := s.httpServer(requests)
 	hs.TLSConfig = config
 	failed := make(chan error, len(endpoints))
+	s.listening.Store(true) // before the first client can ask
 	for _, e := range endpoints {
 		go func() { failed <- e.serve(hs) }() // ends with the listener or hs; received below
 		s.log.Info("serving", zap.Stringer("address", e.Addr()), zap.Bool("tls", e.tls))
 	}
-	s.listening.Store(true)
 	ended := len(endpoints)
 	select {
 	case err = <-failed:

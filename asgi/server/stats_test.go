@@ -174,10 +174,10 @@ func TestStatsTroubles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := variant{}.mountPipes(t, tc.app, tc.options)
-				p := s.open()
 				if n := tc.want(s.srv.Stats()); n != 0 {
 					t.Errorf("at the start: %d", n)
 				}
+				p := s.open()
 				tc.act(p)
 				p.Close()
 				synctest.Wait()
