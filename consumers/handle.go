@@ -93,6 +93,9 @@ func (c *Conn) message(m layers.Message) error {
 			c.drop(m, layers.DropInvalid, err)
 			return nil
 		}
+		if part, ok := ev.(asgi.HTTPResponseBody); ok {
+			ev = c.joined(part)
+		}
 		return c.answer(&c.life, "forward", ev)
 	}
 	h := c.table.messages[m.Type()]

@@ -131,10 +131,13 @@ func (b *mailbox) popMessage() layers.Message {
 	l := b.layer.pop()
 	b.layerBytes -= l.held
 	if l.ready {
-		b.sending = l.held
+		b.sending += l.held
 	}
 	return l.Message
 }
+
+// nextIsReady reports whether the oldest message has a ready frame. There is one.
+func (b *mailbox) nextIsReady() bool { return b.layer.buf[b.layer.head].ready }
 
 func (b *mailbox) sent() { b.sending = 0 }
 

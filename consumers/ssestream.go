@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/layers"
 )
 
 // defaultHeartbeat is what the specification advises.
@@ -236,6 +238,46 @@ func (s *eventStream) stop() {
 	if s.leaves != nil {
 		s.leaves.Stop()
 	}
+}
+
+// joinedSize is about how much of what waits for a client goes out in one write.
+const joinedSize = 64 << 10
+
+// joined appends the ready events that wait behind first: a client that is behind gets them together. The turn is held.
+func (c *Conn) joined(first asgi.HTTPResponseBody) asgi.HTTPResponseBody {
+	body := first.Body
+	for alone := true; len(body) < joinedSize; {
+		m, ok := c.nextReady()
+		if !ok {
+			break
+		}
+		if m.Expired(time.Now()) {
+			c.drop(m, layers.DropExpired, nil)
+			continue
+		}
+		ev, err := c.table.forward[m.Type()].event(m)
+		if err != nil {
+			c.drop(m, layers.DropInvalid, err)
+			continue
+		}
+		next := ev.(asgi.HTTPResponseBody).Body
+		if alone { // first belongs to other connections, too
+			body, alone = slices.Concat(body, next), false
+		} else {
+			body = append(body, next...)
+		}
+	}
+	return asgi.HTTPResponseBody{Body: body, MoreBody: true}
+}
+
+// nextReady takes the next message from the mailbox if that has a ready frame.
+func (c *Conn) nextReady() (m layers.Message, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mail.messages() == 0 || !c.mail.nextIsReady() || c.failed || c.ended {
+		return m, false
+	}
+	return c.mail.popMessage(), true
 }
 
 // closeStream completes the response, or refuses a request whose stream has not begun.

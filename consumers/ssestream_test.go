@@ -231,3 +231,46 @@ func TestSSEShutdown(t *testing.T) {
 		}
 	})
 }
+
+// TestSSEBehind: what waits for a client that is behind goes out together, in order, and handlers keep their place in it.
+func TestSSEBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site, layer := site(t, stream{
+			Groups: []string{"room"}, Forward: consumers.Types(ticked),
+			Messages: []consumers.Handler[none]{consumers.On(noted, func(_ *none, ctx context.Context, c *consumers.Conn, v note) error {
+				return c.SendText(ctx, v.Text)
+			})},
+		}.App())
+		x := site.With(&asgitest.Options{Queue: 1}).Stream("GET", "/")
+		x.Start()
+		const sent = 60
+		for i := range sent {
+			if i == sent/2 {
+				toRoom(t, layer, noted.With(note{Text: "half"}))
+			}
+			toRoom(t, layer, ticked.With(note{N: i}))
+		}
+		synctest.Wait()
+		var want, got strings.Builder
+		for i := range sent {
+			if i == sent/2 {
+				want.WriteString("data: half\n\n")
+			}
+			fmt.Fprintf(&want, "data: {\"text\":\"\",\"n\":%d}\n\n", i)
+		}
+		writes := 0
+		for ; got.Len() < want.Len(); writes++ {
+			got.Write(x.Chunk())
+		}
+		if got.String() != want.String() {
+			t.Errorf("the client got\n%s", &got)
+		}
+		if writes > 5 {
+			t.Errorf("what waited came in %d writes, want a few", writes)
+		}
+		if dropped := layer.Stats().Dropped; len(dropped) > 0 {
+			t.Errorf("dropped: %v", dropped)
+		}
+		x.Abandon()
+	})
+}
