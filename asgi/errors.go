@@ -36,9 +36,11 @@ func (d Deny) StatusCode() int {
 	return d.Status
 }
 
-// statusOf finds an error that says by itself how to answer a client: one with a method StatusCode, between 400 and 599, as
-// that of a broker which is away, 503. A panic says nothing, whatever its value, and a [Deny] is a response of its own.
-func statusOf(err error) (status int, ok bool) {
+// StatusOf finds an error that says by itself how to answer a client, where nothing has been answered yet: one with a method
+// StatusCode() int that returns 400 to 599, as the errors of a channel layer do while its broker is away, 503. It is a failure all
+// the same, and logged. A panic says nothing, whatever its value, and a [Deny] is a response of its own. For servers, and
+// for middleware that tells what they answer.
+func StatusOf(err error) (status int, ok bool) {
 	var says interface {
 		error
 		StatusCode() int

@@ -51,6 +51,30 @@ type statusError int
 func (e statusError) Error() string   { return fmt.Sprintf("status %d", int(e)) }
 func (e statusError) StatusCode() int { return int(e) }
 
+// TestStatusOf: only an error that means it says a status.
+func TestStatusOf(t *testing.T) {
+	for name, c := range map[string]struct {
+		err    error
+		status int
+	}{
+		"none":       {nil, 0},
+		"no status":  {errors.New("boom"), 0},
+		"503":        {fmt.Errorf("x: %w", statusError(503)), 503},
+		"400":        {statusError(400), 400},
+		"599":        {statusError(599), 599},
+		"399":        {statusError(399), 0},
+		"600":        {statusError(600), 0},
+		"a panic":    {&asgi.PanicError{Value: statusError(503)}, 0},
+		"a Deny":     {asgi.Deny{Status: 404}, 0},
+		"both":       {errors.Join(statusError(503), asgi.Deny{}), 0},
+		"a Deny too": {errors.Join(asgi.Deny{}, statusError(503)), 0},
+	} {
+		if status, ok := asgi.StatusOf(c.err); ok != (c.status != 0) || ok && status != c.status {
+			t.Errorf("%s: %d, %v, want %d", name, status, ok, c.status)
+		}
+	}
+}
+
 // Case 182 and promise S6, with what OnError hears.
 func TestFailures(t *testing.T) {
 	const (

@@ -108,7 +108,7 @@ func (h Handler) conclude(scope *Scope, x *exchange, err, ended error) {
 	var panicked *PanicError // whatever its value: a panic is no way to refuse
 	denied := x.phase == waiting && errors.As(err, &deny) && !errors.As(err, &panicked)
 	failure := Deny{Status: http.StatusInternalServerError, Body: []byte("Internal Server Error\n")}
-	if status, ok := statusOf(err); ok {
+	if status, ok := StatusOf(err); ok {
 		failure = Deny{Status: status, Body: []byte(http.StatusText(status) + "\n")}
 	}
 	switch {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -21,6 +22,21 @@ import (
 // over plays app with the given layer.
 func over(t testing.TB, app asgi.App, layer *layers.Layer) *asgitest.Site {
 	return asgitest.New(t, app).With(&asgitest.Options{Layer: layer})
+}
+
+// TestHandshakeInOutage: who comes while the broker is away is told to come back, before anything is accepted.
+func TestHandshakeInOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := memlayer.NewBus(nil)
+		layer := bus.Layer()
+		site := over(t, socket{Groups: []string{"room"}}.App(), layer)
+		bus.Cut(layer, errors.New("unplugged"))
+		if r := site.Refused("/"); r.Status != http.StatusServiceUnavailable {
+			t.Errorf("L15: the handshake is answered with %v, want 503", r)
+		}
+		bus.Mend(layer)
+		site.Dial("/")
+	})
 }
 
 // TestOutage: Case 34. A consumer that lists Down and Up hears once of each; one that does not hears nothing, and

@@ -83,16 +83,24 @@ func (l *Layer) failed(op, name string, err error) error {
 	}
 	for _, t := range translated {
 		if err == t.from {
-			err = t.to
-			break
+			return &opError{op, name, t.to}
 		}
 		if errors.Is(err, t.from) {
-			err = &translatedError{err, t.from, t.to}
-			break
+			return &opError{op, name, &translatedError{err, t.from, t.to}}
 		}
+	}
+	if _, out := l.Outage(); out {
+		return &awayError{opError{op, name, err}}
 	}
 	return &opError{op, name, err}
 }
+
+// awayError is an error of the time when the broker is away. Servers that ask an error for its status answer a request, or
+// the handshake of a WebSocket, with it: the client may come back.
+type awayError struct{ opError }
+
+// StatusCode is 503, Service Unavailable.
+func (e *awayError) StatusCode() int { return 503 }
 
 // translatedError keeps a driver's words, but for those of its signal, and matches the layer's sentinel.
 type translatedError struct {

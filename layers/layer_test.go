@@ -210,3 +210,41 @@ func (b *box) Deliver(m layers.Message) error {
 }
 
 func (b *box) Flush() { b.flushed++ }
+
+// TestOutageIsUnavailable: while the broker is away an error says that the client may come back, as far as the broker is what failed.
+func TestOutageIsUnavailable(t *testing.T) {
+	d := &started{}
+	l := layers.New(d, nil)
+	status := func(cause error) int {
+		d.err = cause
+		err := l.Send(t.Context(), "p!1", layers.Type[struct{}]("x").With(struct{}{}))
+		if err == nil || !strings.HasPrefix(err.Error(), "layers: send to \"p!1\": ") {
+			t.Errorf("the error is %v", err)
+		}
+		says, ok := errors.AsType[interface {
+			error
+			StatusCode() int
+		}](err)
+		if !ok {
+			return 0
+		}
+		return says.StatusCode()
+	}
+	broken := errors.New("connection refused")
+	if got := status(broken); got != 0 {
+		t.Errorf("before any outage the status is %d", got)
+	}
+	d.host.Outage(broken)
+	if got := status(broken); got != 503 {
+		t.Errorf("L15: in an outage the status is %d, want 503", got)
+	}
+	for _, cause := range []error{driver.ErrNoChannel, driver.ErrFull, driver.ErrTooLarge} {
+		if got := status(cause); got != 0 {
+			t.Errorf("in an outage %v has the status %d", cause, got)
+		}
+	}
+	d.host.Outage(nil)
+	if got := status(broken); got != 0 {
+		t.Errorf("after the outage the status is %d", got)
+	}
+}

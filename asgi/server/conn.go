@@ -235,7 +235,7 @@ func (c *conn) conclude(err error) {
 // logRefused is the line about an application that failed after its handshake had been answered.
 func (c *conn) logRefused(err error) {
 	var deny asgi.Deny
-	if _, says := statusOf(err); says || errors.As(err, &deny) {
+	if _, says := asgi.StatusOf(err); says || errors.As(err, &deny) {
 		return // there is a line, or it came too late, to a client that had gone
 	}
 	_, _, failure := result(err, true)

@@ -194,7 +194,7 @@ func (c *conn) refuse(w http.ResponseWriter, r *http.Request, hs *handshake, err
 			err = asgi.Deny{}
 		}
 	}
-	status, says := statusOf(err)
+	status, says := asgi.StatusOf(err)
 	switch {
 	case says:
 		hs.result = refusal(status)
@@ -212,21 +212,6 @@ func (c *conn) refuse(w http.ResponseWriter, r *http.Request, hs *handshake, err
 	}
 	hs.count(c.srv)
 	c.respond(w, r, func(context.Context, *asgi.Scope, asgi.Receive, asgi.Send) error { return err })
-}
-
-// statusOf finds an error that says how to answer, as [asgi.Handler] does for HTTP.
-func statusOf(err error) (status int, ok bool) {
-	var says interface {
-		error
-		StatusCode() int
-	}
-	var deny asgi.Deny
-	var panicked *asgi.PanicError
-	if errors.As(err, &panicked) || errors.As(err, &deny) || !errors.As(err, &says) {
-		return 0, false
-	}
-	status = says.StatusCode()
-	return status, status >= 400 && status <= 599
 }
 
 // unavailable is the answer to a handshake that this server ends.

@@ -301,7 +301,7 @@ func (s *Server) httpError(scope *asgi.Scope, err error) {
 		return
 	}
 	s.counts.httpFailures.Add(1)
-	if status, ok := statusOf(err); ok {
+	if status, ok := asgi.StatusOf(err); ok {
 		s.log.Warn("http: refused because of an error", zap.String("path", scope.Path()), zap.Int("status", status), zap.Error(err))
 		return
 	}

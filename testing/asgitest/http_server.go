@@ -259,9 +259,17 @@ func (s *httpServer) unanswered(err error) error {
 	return errors.Join(checkStatus(deny.StatusCode()), checkHeader(deny.Header))
 }
 
+// failureStatus is the answer to an app that failed with err.
+func failureStatus(err error) int {
+	if status, ok := asgi.StatusOf(err); ok {
+		return status
+	}
+	return http.StatusInternalServerError
+}
+
 // answer responds for an app that returned before any of its response reached the client.
 func (s *httpServer) answer(r *run) {
-	deny := asgi.Deny{Status: http.StatusInternalServerError}
+	deny := asgi.Deny{Status: failureStatus(r.err)}
 	if r.failed == nil {
 		errors.As(r.err, &deny)
 	}

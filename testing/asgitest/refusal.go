@@ -10,7 +10,8 @@ import (
 // A Refusal is how an app turned a WebSocket down.
 type Refusal struct {
 	// Status, Header and Body are the HTTP response that a real client gets: that of the app's [asgi.Deny] or denial
-	// response, 403 for a close before the accept (an [asgi.CloseError] that it returned, too), 500 for an app that failed or returned without an answer.
+	// response, 403 for a close before the accept (an [asgi.CloseError] that it returned, too), 500 for an app that failed, or
+	// what its error says ([asgi.StatusOf]), and for one that returned without an answer.
 	Status int
 	Header http.Header
 	Body   []byte

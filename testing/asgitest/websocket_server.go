@@ -255,7 +255,7 @@ func (s *wsServer) refuse(r *run) {
 		return
 	}
 	if !denied {
-		deny.Status = http.StatusInternalServerError
+		deny.Status = failureStatus(r.err)
 		if r.failed == nil {
 			r.failed = r.err
 		}

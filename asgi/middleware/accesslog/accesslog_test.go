@@ -239,6 +239,11 @@ func TestWebSocket(t *testing.T) {
 	}
 }
 
+// away is the error of a broker that is away.
+type away struct{ error }
+
+func (away) StatusCode() int { return 503 }
+
 // A handshake without a socket is one line.
 func TestRefused(t *testing.T) {
 	for _, tc := range []struct {
@@ -251,6 +256,7 @@ func TestRefused(t *testing.T) {
 		{"a CloseError", sending(asgi.CloseError{Code: 4000}), "status=403"},
 		{"a denial response", sending(nil, asgi.WebSocketHTTPResponseStart{Status: 404}, asgi.WebSocketHTTPResponseBody{}), "status=404"},
 		{"a failure", sending(errors.New("broken")), "status=500"},
+		{"a failure that says its status", sending(away{errors.New("broken")}), "status=503"},
 		{"nothing", sending(nil), "status=500"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

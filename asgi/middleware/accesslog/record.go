@@ -197,6 +197,9 @@ func (r *record) statusOf(err error) int {
 	case errors.As(err, &closing) && r.scope.Type() == asgi.WebSocket:
 		return http.StatusForbidden
 	}
+	if status, ok := asgi.StatusOf(err); ok {
+		return status
+	}
 	return http.StatusInternalServerError
 }
 

@@ -100,5 +100,8 @@ func statusOf(err error) (status int, failure error) {
 	case errors.Is(err, asgi.ErrClosed), errors.Is(err, context.Canceled):
 		return 0, nil
 	}
+	if status, ok := asgi.StatusOf(err); ok {
+		return status, err
+	}
 	return http.StatusInternalServerError, err
 }
