@@ -238,10 +238,12 @@ func (w *pair) foreignMember() {
 	}
 	w.p.join("hall", w.theirs)
 	w.q.join("hall", w.mine)
-	w.q.groupSend("hall", "one")
+	w.q.groupSend("hall", "one") // two senders have no common order, so each is waited for
+	w.p.want(w.mine, "one")
+	w.q.want(w.theirs, "one")
 	w.p.groupSend("hall", "two")
-	w.p.want(w.mine, "one", "two")
-	w.q.want(w.theirs, "one", "two")
+	w.p.want(w.mine, "two")
+	w.q.want(w.theirs, "two")
 	must(w, w.p.GroupDiscard(w.Context(), "hall", w.theirs))
 	w.q.leave("hall", w.mine)
 	w.p.groupSend("hall", "three")
