@@ -90,7 +90,7 @@ func TestFloodServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	opts := server.Options{Logger: zap.NewNop(), ShutdownWindow: -1, BodyTimeout: 10 * time.Second}
-	if !long {
+	if !*fullFlood {
 		opts.HeaderTimeout, opts.BodyTimeout, opts.WriteTimeout = 300*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond
 	}
 	var srv *server.Server

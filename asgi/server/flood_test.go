@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -18,16 +19,16 @@ import (
 	"time"
 )
 
-// long asks for floods of full size, whose figures are worth reading:
+// fullFlood asks for floods of full size, whose figures are worth reading:
 //
-//	TIDEWAY_LONG=1 go test -run '^TestFlood$' -v ./asgi/server
-var long = os.Getenv("TIDEWAY_LONG") != ""
+//	go test -run '^TestFlood$' -v ./asgi/server -flood
+var fullFlood = flag.Bool("flood", false, "run TestFlood at full size, for about four minutes")
 
 // floods are attacks on a server in a process of its own, by a process of its own, while the members of a room talk.
 var floods = []struct {
 	attack         string
-	atOnce, visits int                                          // with TIDEWAY_LONG
-	few, fewVisits int                                          // without
+	atOnce, visits int                                          // at full size
+	few, fewVisits int                                          // else
 	pad, smallPad  int                                          // bytes that others say at a time
 	least          func(got map[string]int64, s floodState) int // how many attackers were dealt with as it should be
 	dealt          string
@@ -53,7 +54,7 @@ func TestFlood(t *testing.T) {
 		t.Run(tc.attack, func(t *testing.T) {
 			f := startFlood(t)
 			members, rest, talk, pad, atOnce, visits := 4, 300*time.Millisecond, time.Second, tc.smallPad, tc.few, tc.fewVisits
-			if long {
+			if *fullFlood {
 				members, rest, talk, pad, atOnce, visits = 10, 10*time.Second, 20*time.Second, tc.pad, tc.atOnce, tc.visits
 			}
 			r := f.newRoom(members, pad)
@@ -105,8 +106,8 @@ type process struct {
 }
 
 func startProcess(t *testing.T, role string, env ...string) *process {
-	args := []string{os.Args[0], "-test.run=^TestFlood" + role + "$", "-test.timeout=10m"}
-	if nice, err := exec.LookPath("nice"); err == nil && long && role == "Attack" {
+	args := []string{os.Args[0], "-test.run=^TestFlood" + role + "$", "-test.timeout=10m", fmt.Sprintf("-flood=%v", *fullFlood)}
+	if nice, err := exec.LookPath("nice"); err == nil && *fullFlood && role == "Attack" {
 		args = append([]string{nice, "-n", "5"}, args...) // the attackers' machine would be another one
 	}
 	cmd := exec.Command(args[0], args[1:]...)
