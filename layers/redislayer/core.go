@@ -139,7 +139,11 @@ func (c *core) Start(h driver.Host, l driver.Limits) {
 
 // wholeSeconds rounds up: Redis forgets no key too soon.
 func wholeSeconds(d time.Duration) string {
-	return fmt.Sprint(int64((d + time.Second - 1) / time.Second))
+	n := int64(d / time.Second)
+	if d%time.Second > 0 {
+		n++
+	}
+	return fmt.Sprint(n)
 }
 
 // run announces the process and starts its goroutines.

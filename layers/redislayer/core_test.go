@@ -114,6 +114,13 @@ func TestWrongType(t *testing.T) {
 	}
 	q.send(channel, "a")
 	p.want(channel, "a")
+	p.join("room", "old", channel)
+	theirs := q.channel()
+	q.join("room", theirs)
+	p.groupSend("room", "b")
+	p.want(channel, "b")
+	q.want(theirs, "b")
+	p.dropped(layers.DropFailed, 1)
 	if p.logs.FilterMessageSnippet("is lost").Len() != 0 {
 		t.Error("a wrong type of key is no outage")
 	}
@@ -132,6 +139,20 @@ func TestExpiredOnReceive(t *testing.T) {
 	b.put(b.prefix+"jobs", entry(noteA), time.Now().Add(-61*time.Second))
 	b.put(b.prefix+"jobs", entry(noteA), time.Now().Add(time.Hour)) // the same member: the stamp is another
 	p.want("jobs", "a")
+}
+
+// An expiry that is meant to be for ever keeps messages, instead of none.
+func TestLongExpiry(t *testing.T) {
+	b := newBed(t, 1)
+	forEver := func(o *Options) { o.Expiry, o.GroupExpiry = math.MaxInt64, math.MaxInt64 }
+	p, q := b.process(forEver), b.process(forEver)
+	theirs := q.channel()
+	q.join("room", theirs)
+	p.send("jobs", "a")
+	p.send(theirs, "b")
+	p.groupSend("room", "c")
+	q.want("jobs", "a")
+	q.want(theirs, "b", "c")
 }
 
 // What is written is what channels_redis reads.

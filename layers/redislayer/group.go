@@ -78,19 +78,21 @@ func (c *core) forget(ctx context.Context, s *shard, all []membership) error {
 }
 
 // groupScript stores messages for several processes: KEYS their keys; ARGV stamp, the stamp of the oldest that has not
-// expired, expiry, then for each key an entry and a capacity. It returns which keys were full.
+// expired, expiry, then for each key an entry and a capacity. It returns which keys were full and, as negative numbers,
+// which hold something else than messages: those of the other members are served all the same.
 var groupScript = rueidis.NewLuaScript(`
-local full = {}
+local left = {}
 for i = 1, #KEYS do
-  redis.call('ZREMRANGEBYSCORE', KEYS[i], 0, '(' .. ARGV[2])
-  if redis.call('ZCARD', KEYS[i]) < tonumber(ARGV[3 + 2 * i]) then
+  if type(redis.pcall('ZREMRANGEBYSCORE', KEYS[i], 0, '(' .. ARGV[2])) == 'table' then
+    left[#left + 1] = -i
+  elseif redis.call('ZCARD', KEYS[i]) < tonumber(ARGV[3 + 2 * i]) then
     redis.call('ZADD', KEYS[i], ARGV[1], ARGV[2 + 2 * i])
     redis.call('EXPIRE', KEYS[i], ARGV[3])
   else
-    full[#full + 1] = i
+    left[#left + 1] = i
   end
 end
-return full`)
+return left`)
 
 // addressee is one key of a group's message, and the channels of it that are members.
 type addressee struct {
@@ -174,13 +176,17 @@ func (c *core) storeGroup(ctx context.Context, s *shard, group string, m *driver
 		keys = append(keys, a.key)
 		args = append(args, rueidis.BinaryString(entry), fmt.Sprint(c.bound(a.channels[0])))
 	}
-	full, err := groupScript.Exec(ctx, s, keys, args).AsIntSlice()
+	left, err := groupScript.Exec(ctx, s, keys, args).AsIntSlice()
 	if err != nil && !rueidis.IsRedisNil(err) {
 		return s.uncertain(ctx, err)
 	}
-	for _, i := range full {
-		for _, channel := range all[i-1].channels {
-			c.host.Dropped(channel, group, m, driver.ErrFull)
+	for _, i := range left {
+		a, cause := all[max(i, -i)-1], driver.ErrFull
+		if i < 0 {
+			cause = fmt.Errorf("its key %q holds something of another program, not messages", a.key)
+		}
+		for _, channel := range a.channels {
+			c.host.Dropped(channel, group, m, cause)
 		}
 	}
 	return nil
