@@ -60,7 +60,7 @@ func TestNothingStays(t *testing.T) {
 		site.Request("GET", "/")
 		site.Request("GET", "/deny")
 		site.Request("POST", "/login")
-		synctest.Wait() // the response comes before Serve returns
+		synctest.Wait()                   // the response comes before Serve returns
 		_ = a.Login(inside, scope, "eve") // too late: the response has left
 		c, _ := a.key.Get(scope)
 		c.enter("eve", finding[string]{})
