@@ -156,12 +156,18 @@ func (c *core) scatter(ctx context.Context, group string, m *driver.Message, rem
 		}
 	}
 	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
+	var failed error
+	stored := false // somewhere, so that the error of another host says nothing certain
+	for i, err := range errs {
+		stored = stored || err == nil && len(remote[i]) > 0
+		if failed == nil {
+			failed = err
 		}
 	}
-	return nil
+	if failed != nil && stored && !errors.Is(failed, driver.ErrUncertain) {
+		return fmt.Errorf("%w: other hosts have it: %w", driver.ErrUncertain, failed)
+	}
+	return failed
 }
 
 // storeGroup runs groupScript on one shard.

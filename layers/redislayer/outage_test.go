@@ -2,8 +2,14 @@ package redislayer
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tideway-go/tideway/layers"
 )
 
 // kinds are both layers.
@@ -107,4 +113,45 @@ func TestOutageIsTold(t *testing.T) {
 			}
 		})
 	}
+}
+
+// When one host of three is gone, what needs the others works on, and a group send says whether some members have it.
+func TestOneHostOfThreeIsGone(t *testing.T) {
+	var hosts []string
+	var last *ownRedis
+	for range 3 {
+		last = startOwnRedis(t, plain)
+		hosts = append(hosts, "redis://127.0.0.1:"+last.port)
+	}
+	l, err := Core(t.Context(), &Options{Hosts: hosts, Logger: zap.NewNop()})
+	must(t, err)
+	p := &process{TB: t, Layer: l}
+	on := func(host int, format string) (name string) {
+		for i := 0; name == "" || shardOf(name, 3) != host; i++ {
+			name = fmt.Sprintf(format, i)
+		}
+		return name
+	}
+	near, far := on(0, "specific.%032d!")+"a", on(2, "specific.%032d!")+"a"
+	some, none := on(1, "room%d"), on(0, "room%d")
+	p.join(some, near, far)
+	p.join(none, far)
+	last.kill()
+	eventually(t, func() bool { _, out := p.Outage(); return out }, "L15: the outage is noticed")
+	m := note.With(text{"a"})
+	eventually(t, func() bool {
+		err := p.GroupSend(t.Context(), none, m)
+		return err != nil && !errors.Is(err, layers.ErrUncertain)
+	}, "the error of a message that no host has is certain")
+	if err := p.GroupSend(t.Context(), some, m); !errors.Is(err, layers.ErrUncertain) {
+		t.Errorf("L4: a message that one of two hosts has: %v, want an error that says so", err)
+	}
+	must(t, p.GroupDiscard(t.Context(), some, far))
+	p.groupSend(some, "b")
+	p.send(near, "c")
+	key := DefaultPrefix + nonLocal(near)
+	if n, err := do(t, client(t, hosts[0]), "ZCARD", key).AsInt64(); err != nil || n != 3 {
+		t.Errorf("%d messages are on a host that lives, %v, want 3", n, err)
+	}
+	must(t, p.Close(t.Context()))
 }
