@@ -327,6 +327,7 @@ func TestSyncStream(t *testing.T) {
 		}.App())
 		idle := site.Upload("POST", "/")
 		idle.SendBody("never ends")
+		synctest.Wait() // it has the place
 		x := site.Upload("POST", "/")
 		x.SendBody("a")
 		x.SendBody("b")
