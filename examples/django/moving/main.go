@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -26,7 +27,7 @@ import (
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8001", "`address` to listen on")
 	origin := flag.String("origin", "http://127.0.0.1:8000", "`URL` of the site whose pages may connect")
-	redis := flag.String("redis", redislayer.DefaultHost, "`URL` of the Redis that Django uses")
+	redis := flag.String("redis", cmp.Or(os.Getenv("REDIS_URL"), redislayer.DefaultHost), "`URL` of the Redis that Django uses; default: the environment's REDIS_URL")
 	work := flag.Bool("worker", false, `be the worker of the channel "words" instead of a server`)
 	flag.Parse()
 	secret := os.Getenv("SECRET_KEY")
