@@ -128,6 +128,9 @@ var variables = []variable{
 // setListen makes one address Addr, and several Listeners.
 func setListen(o *Options, text string) error {
 	list := splitList(text)
+	if len(list) == 0 {
+		return errors.New(`write an address such as "127.0.0.1:8000", or several with commas between them`)
+	}
 	proxied := o.ProxyProtocol
 	for _, l := range o.Listeners {
 		proxied = proxied || l.ProxyProtocol

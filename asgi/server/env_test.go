@@ -85,6 +85,7 @@ func TestFromEnvErrors(t *testing.T) {
 	for name, tc := range map[string]struct{ text, want string }{
 		"TIDEWAY_LISTEN":          {"8000", `asgi/server: TIDEWAY_LISTEN is "8000": Options.Addr: "8000": it is no address`},
 		"TIDEWAY_TRUSTED_PROXIES": {"proxy.local", `write an address such as "10.0.0.7"`},
+		"TIDEWAY_LISTEN ":         {",", "write an address such as"},
 		"TIDEWAY_PROXY_PROTOCOL":  {"yes", `write "true" or "false"`},
 		"TIDEWAY_PROXY_HEADERS":   {"on", `write "true" or "false"`},
 		"TIDEWAY_ORIGINS":         {"https://a/b", "an origin has only"},
@@ -98,6 +99,7 @@ func TestFromEnvErrors(t *testing.T) {
 		"TIDEWAY_SHUTDOWN_CODE":   {"1000", "write 1001 (going away) or 1012 (restart)"},
 		"TIDEWAY_COMPRESSION":     {"gzip", `write "true" or "false"`},
 	} {
+		name = strings.TrimSpace(name)
 		environment(t, map[string]string{name: tc.text, "TIDEWAY_DRAIN_DELAY": "soon"})
 		_, err := server.FromEnv(nil)
 		if err == nil || !strings.Contains(err.Error(), name+` is "`+tc.text+`": `) || !strings.Contains(err.Error(), tc.want) {
