@@ -57,6 +57,12 @@ func TestGateKeepsTheConnected(t *testing.T) {
 		enter(t, g, strconv.Itoa(i), true)
 	}
 	enter(t, g, "0", false)
+	two := newGate((&Options{ConnectionsPerKey: 2, Keys: 1}).resolve())
+	enter(t, two, "a", true)
+	enter(t, two, "a", true)
+	two.leave("a")
+	enter(t, two, "a", true)
+	enter(t, two, "a", false) // the one that stayed still counts
 	if len(g.keys) != 5 || g.idle.Len() != 0 {
 		t.Errorf("%d keys, %d idle", len(g.keys), g.idle.Len())
 	}

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/big"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -144,6 +145,7 @@ func TestRefused(t *testing.T) {
 		"J1: no signature":                    unsigned,
 		"J1: a header that was not signed":    header(`{"alg":"EdDSA","kid":"ed","x":1}`),
 		"no key id, of several keys":          sign(golang.SigningMethodEdDSA, edPrivate, "", nil),
+		"J1: a signature written otherwise":   otherwise(good),
 		"an unknown key id":                   sign(golang.SigningMethodEdDSA, edPrivate, "old", nil),
 		"a key id that is no text":            header(`{"alg":"EdDSA","kid":1}`),
 		"J2: expired":                         ed(golang.MapClaims{"exp": past}),
@@ -165,6 +167,33 @@ func TestRefused(t *testing.T) {
 		if got, err := jwt.New[claims](options).Verify(context.Background(), token); !errors.Is(err, auth.ErrInvalid) {
 			t.Errorf("J3: %s: %+v, %v; want an error that matches auth.ErrInvalid", name, got, err)
 		}
+	}
+}
+
+// otherwise is a token whose signature decodes to the same bytes: the last character of 64 bytes in base64 has four bits to spare.
+func otherwise(token string) string {
+	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	last := len(token) - 1
+	return token[:last] + string(digits[strings.IndexByte(digits, token[last])+1])
+}
+
+// A key id that nobody knows is refused also where there is one key only, and a long one is not looked up.
+func TestKeyIDs(t *testing.T) {
+	asked := 0
+	v := jwt.New[claims](jwt.Options{Audience: "chat", Keys: map[string]any{"ed": edPublic}, Find: func(context.Context, string) (any, error) {
+		asked++
+		return nil, nil
+	}})
+	for _, kid := range []string{"old", strings.Repeat("k", 257)} {
+		if _, err := v.Verify(t.Context(), sign(golang.SigningMethodEdDSA, edPrivate, kid, nil)); !errors.Is(err, auth.ErrInvalid) {
+			t.Errorf("J1: the key id %.10q: %v; want an error that matches auth.ErrInvalid", kid, err)
+		}
+	}
+	if asked != 1 {
+		t.Errorf("Find was asked %d times, want once", asked)
+	}
+	if _, err := v.Verify(t.Context(), sign(golang.SigningMethodEdDSA, edPrivate, "", nil)); err != nil {
+		t.Errorf("without a key id: %v", err)
 	}
 }
 
@@ -287,6 +316,7 @@ func TestMistakes(t *testing.T) {
 		"of type []uint8":        {"a": []byte(secret)},
 		"*rsa.PrivateKey":        {"a": rsa2048},
 		"2048 bits":              {"a": (*rsa.PublicKey)(nil)},
+		"2048 bits ":             {"a": &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 2046), E: 65537}},
 		"this one 3":             {"a": ed25519.PublicKey("abc")},
 		"P-256, P-384 or P-521":  {"a": &ecdsa.PublicKey{Curve: elliptic.P224()}},
 		"P-256, P-384 or P-521 ": {"a": (*ecdsa.PublicKey)(nil)},
