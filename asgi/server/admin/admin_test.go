@@ -328,13 +328,14 @@ func TestEnd(t *testing.T) {
 	}
 }
 
-// TestRun: an address that is taken is an error, and so is a listener that fails.
+// TestRun: an address that is taken is an error and a line, and so is a listener that fails.
 func TestRun(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &admin.Server{Addr: ln.Addr().String(), Logger: zap.NewNop()}
+	core, logs := observer.New(zapcore.ErrorLevel)
+	s := &admin.Server{Addr: ln.Addr().String(), Logger: zap.New(core)}
 	if err := s.Run(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "admin: listen: ") {
 		t.Errorf("an address that is taken: %v", err)
 	}
@@ -342,10 +343,16 @@ func TestRun(t *testing.T) {
 	if err := s.Serve(t.Context(), ln); err == nil || !strings.HasPrefix(err.Error(), "admin: serve: ") {
 		t.Errorf("a listener that is closed: %v", err)
 	}
+	if logs.FilterMessage("admin: cannot listen").Len() != 1 || logs.FilterMessage("admin: the listener failed").Len() != 1 || logs.Len() != 2 {
+		t.Errorf("the lines are %v, want one for each", logs.All())
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := (&admin.Server{Addr: "127.0.0.1:0"}).Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+	if err := (&admin.Server{Addr: "127.0.0.1:0", Logger: s.Logger}).Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		t.Errorf("a ctx that has ended: %v", err)
+	}
+	if logs.Len() != 2 {
+		t.Errorf("a ctx that has ended left a line: %v", logs.All())
 	}
 	if admin.DefaultAddr != "127.0.0.1:8001" {
 		t.Errorf("the default is %s", admin.DefaultAddr)

@@ -20,7 +20,8 @@ const (
 	writeTime  = 10 * time.Second // for an answer, but for profiles
 )
 
-// Run listens on Addr and answers until ctx ends. Then requests that run have 5 s, and Run returns nil.
+// Run listens on Addr and answers until ctx ends. Then requests that run have 5 s, and Run returns nil. A listener that cannot be
+// had, or fails, is an error, and a line for Logger as well: who waits for the public server first reads the error late.
 func (s *Server) Run(ctx context.Context) error {
 	addr := s.Addr
 	if addr == "" {
@@ -28,6 +29,9 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
+		if ctx.Err() == nil {
+			s.logger().Error("admin: cannot listen", zap.String("address", addr), zap.Error(err))
+		}
 		return fmt.Errorf("admin: listen: %w", err)
 	}
 	return s.Serve(ctx, ln)
@@ -35,10 +39,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // Serve is [Server.Run] on a listener, which it closes.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	log := s.Logger
-	if log == nil {
-		log = toStderr()
-	}
+	log := s.logger()
 	requests, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	hs := &http.Server{
@@ -57,6 +58,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	go func() { failed <- hs.Serve(ln) }() // ends with hs; received below
 	select {
 	case err := <-failed:
+		log.Error("admin: the listener failed", zap.Stringer("address", ln.Addr()), zap.Error(err))
 		return fmt.Errorf("admin: serve: %w", err)
 	case <-ctx.Done():
 	}
@@ -74,6 +76,13 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 func isLoopback(addr net.Addr) bool {
 	tcp, ok := addr.(*net.TCPAddr)
 	return !ok || tcp.IP.IsLoopback() // a Unix socket has the rights of a file
+}
+
+func (s *Server) logger() *zap.Logger {
+	if s.Logger == nil {
+		return toStderr()
+	}
+	return s.Logger
 }
 
 // toStderr is the logger of a server that was given none.
