@@ -7,7 +7,9 @@
 // face the Internet by itself: it ends TLS ([Options.CertFile], or ACME by [Options.TLS]) and bounds what strangers may use up.
 //
 // A Server is an [http.Handler] too: http.Handle("/ws/", srv) mounts it in any mux. Then whoever runs the mux runs the
-// HTTP side, and [Server.Shutdown] ends the WebSockets, which http.Server.Shutdown does not know.
+// HTTP side, and [Server.Shutdown] ends the WebSockets, which http.Server.Shutdown does not know. Call both at once, as the
+// example of [Server.ServeHTTP] does: one after the other, http.Server.Shutdown waits for streams of server-sent events, which
+// have no end of their own, until its ctx ends, and leaves no time for the sockets.
 //
 // # Promises
 //

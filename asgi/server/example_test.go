@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/tideway-go/tideway/asgi"
@@ -80,7 +81,7 @@ func ExampleServer_Stats() {
 	// ready: true draining: false
 }
 
-// A server inside a mux of yours. You run the HTTP side, and shut down both.
+// A server inside a mux of yours. You run the HTTP side, and shut down both at once: hs waits for streams that only srv ends.
 func ExampleServer_ServeHTTP() {
 	srv := server.New(hello, nil)
 	mux := http.NewServeMux()
@@ -90,6 +91,14 @@ func ExampleServer_ServeHTTP() {
 
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	hs.Shutdown(ctx)  // no new requests
-	srv.Shutdown(ctx) // and the end of the sockets
+	var sockets sync.WaitGroup
+	sockets.Go(func() { // ends with ctx at the latest; waited for below
+		if err := srv.Shutdown(ctx); err != nil { // the end of the sockets and the streams
+			log.Print(err)
+		}
+	})
+	if err := hs.Shutdown(ctx); err != nil { // no new requests, and the end of the others
+		log.Print(err)
+	}
+	sockets.Wait()
 }

@@ -88,6 +88,9 @@ func New(app asgi.App, opts *Options) *Server {
 
 // ServeHTTP serves one request. For a WebSocket it returns after the handshake: [Server.Shutdown] waits for the sockets,
 // which http.Server.Shutdown does not, and the request's context ends with ServeHTTP while its values stay in the scope.
+//
+// Whoever runs the http.Server calls its Shutdown and this Server's at once (see the example), never its own first: it waits for
+// streams of server-sent events, which end when [Server.Shutdown] says so.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.serveRequest(w, r, context.WithoutCancel)
 }

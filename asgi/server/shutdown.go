@@ -37,9 +37,11 @@ func newEnding() ending {
 // server-sent events are completed at once, within a second ([asgi.Fields.Closing]), the ctx of others ends
 // after the window and 5 s, and after AppCloseTimeout they are cut. Shutdown waits for them too. Then Run and Serve end the
 // lifespan and return by themselves: wait for that before the process exits. Where another http.Server serves this one, that
-// belongs to whoever runs it.
+// belongs to whoever runs it: call its Shutdown at the same time (see the example of [Server.ServeHTTP]). If
+// it comes first it waits for streams that only this Shutdown ends; then ctx has ended, and the sockets are cut.
 //
-// When ctx ends, or Shutdown is called a second time, all of that happens at once.
+// When ctx ends, or Shutdown is called a second time, all of that happens at once. A cut is a cut: the close frame is sent where
+// the socket takes it without waiting, and clients that it does not reach see 1006.
 //
 // The error counts the applications that did not end; a line names each. A Server that was shut down stays so.
 func (s *Server) Shutdown(ctx context.Context) error {
