@@ -41,7 +41,8 @@ import (
 //	TIDEWAY_SHUTDOWN_CODE       ShutdownCode
 //	TIDEWAY_DRAIN_DELAY         DrainDelay
 //
-// The error names each variable that makes no sense, with its value and what to write.
+// The error names each variable that makes no sense, with its value and what to write. A variable of another name is ignored, also
+// one that begins with TIDEWAY_: print the Options at the start, as the example of [Server.RunUntilSignal] does, to see what holds.
 func FromEnv(base *Options) (*Options, error) {
 	opts := &Options{}
 	if base != nil {
@@ -65,7 +66,7 @@ func FromEnv(base *Options) (*Options, error) {
 		_ = v.set(opts, text) // as it did to trial
 	}
 	if len(wrong) == 0 {
-		if err := opts.problem(); err != nil {
+		if err := opts.together(); err != nil {
 			wrong = append(wrong, fmt.Errorf("asgi/server: environment: %w", err))
 		}
 	}
@@ -73,6 +74,17 @@ func FromEnv(base *Options) (*Options, error) {
 		return nil, errors.Join(wrong...)
 	}
 	return opts, nil
+}
+
+// together is what is wrong with the whole. Half a certificate is told by the variable's name, the rest as New tells it.
+func (o *Options) together() error {
+	switch {
+	case o.CertFile != "" && o.KeyFile == "":
+		return fmt.Errorf("CertFile is %q without KeyFile: set TIDEWAY_KEY_FILE too", o.CertFile)
+	case o.KeyFile != "" && o.CertFile == "":
+		return fmt.Errorf("KeyFile is %q without CertFile: set TIDEWAY_CERT_FILE too", o.KeyFile)
+	}
+	return o.problem()
 }
 
 // problem is what New would panic with.

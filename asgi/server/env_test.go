@@ -110,9 +110,10 @@ func TestFromEnvErrors(t *testing.T) {
 		}
 	}
 	for want, vars := range map[string]map[string]string{
-		"environment: Options.CertFile and KeyFile belong together": {"TIDEWAY_CERT_FILE": "a"},
-		"ProxyHeaders without TrustedProxies":                       {"TIDEWAY_PROXY_HEADERS": "true"},
-		"ProxyProtocol without TrustedProxies would let nobody in":  {"TIDEWAY_PROXY_PROTOCOL": "true"},
+		`environment: CertFile is "a" without KeyFile: set TIDEWAY_KEY_FILE too`:  {"TIDEWAY_CERT_FILE": "a"},
+		`environment: KeyFile is "b" without CertFile: set TIDEWAY_CERT_FILE too`: {"TIDEWAY_KEY_FILE": "b"},
+		"ProxyHeaders without TrustedProxies":                                     {"TIDEWAY_PROXY_HEADERS": "true"},
+		"ProxyProtocol without TrustedProxies would let nobody in":                {"TIDEWAY_PROXY_PROTOCOL": "true"},
 	} {
 		environment(t, vars)
 		if _, err := server.FromEnv(nil); err == nil || !strings.Contains(err.Error(), want) {

@@ -32,7 +32,8 @@ type Listener struct {
 	// connection is closed, since whoever may send it may claim any address.
 	ProxyProtocol bool
 
-	// Mode is the permission of a Unix socket's file. A client needs to write. Default 0o660: the owner and the group.
+	// Mode is the permission of a Unix socket's file. A client needs to write. Default 0o660: the owner and the group. With an
+	// Addr of another kind it panics in [New].
 	Mode fs.FileMode
 }
 
@@ -40,6 +41,16 @@ const defaultSocketMode fs.FileMode = 0o660
 
 // check says what is wrong with a Listener, and what to write.
 func (l Listener) check() error {
+	if err := l.checkAddr(); err != nil {
+		return err
+	}
+	if path, ok := strings.CutPrefix(l.Addr, "unix:"); l.Mode != 0 && (!ok || strings.HasPrefix(path, "@")) {
+		return fmt.Errorf(`Mode is %#o, but there is no file that this server makes: leave Mode out, or write Addr: "unix:/run/app.sock"`, uint32(l.Mode))
+	}
+	return nil
+}
+
+func (l Listener) checkAddr() error {
 	kind, rest, _ := strings.Cut(l.Addr, ":")
 	switch {
 	case kind == "unix" && rest == "":

@@ -163,7 +163,7 @@ func TestUnixSocketFiles(t *testing.T) {
 	if info, err := os.Stat(stale); err != nil || info.Mode().Perm() != 0o660 {
 		t.Errorf("the socket is %v, %v, want mode 0660", info, err)
 	}
-	fails(stale, "another process listens on "+stale)
+	fails(stale, "somebody listens on "+stale+" already: another process, or this one")
 	if err := ask(dialer("unix", stale)); err != nil {
 		t.Errorf("after another process tried to have it: %v", err)
 	}
@@ -270,6 +270,9 @@ func TestNewPanicsAtAddresses(t *testing.T) {
 	} {
 		mustPanic(t, want, func() { server.New(pages, &server.Options{Addr: addr}) })
 		mustPanic(t, strings.Replace(want, ".Addr", ".Listeners", 1), func() { server.New(pages, &server.Options{Listeners: []server.Listener{{Addr: addr}}}) })
+	}
+	for _, addr := range []string{":2", "fd:3", "systemd", "unix:@name"} {
+		mustPanic(t, `"`+addr+`": Mode is 0600, but there is no file`, func() { server.New(pages, &server.Options{Listeners: []server.Listener{{Addr: addr, Mode: 0o600}}}) })
 	}
 	mustPanic(t, "make another Listener of these", func() { server.New(pages, &server.Options{Addr: ":1", Listeners: []server.Listener{{Addr: ":2"}}}) })
 	mustPanic(t, "ProxyProtocol without TrustedProxies", func() { server.New(pages, &server.Options{ProxyProtocol: true}) })

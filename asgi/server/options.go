@@ -102,7 +102,8 @@ type Options struct {
 	BodyTimeout time.Duration
 
 	// MaxBody bounds the bytes of a request's body; the answer to a larger one is 413, before "100 Continue" where its
-	// length is known. Default 0: no limit, since the application takes a body in parts, and bounds what it collects.
+	// length is known. Default 0, or negative: no limit, since the application takes a body in parts, and bounds what
+	// it collects.
 	MaxBody int
 
 	// IdleTimeout is how long an HTTP connection that a client keeps open waits for the next request. Default 2 min;
@@ -110,19 +111,20 @@ type Options struct {
 	IdleTimeout time.Duration
 
 	// MaxWebSockets bounds the WebSockets, with those whose handshake is under way; the answer to more is 503, with Retry-After.
-	// Each takes a file descriptor, of which `ulimit -n` is the bound. Default 0: no limit.
+	// Each takes a file descriptor, of which `ulimit -n` is the bound. Default 0, or negative: no limit.
 	MaxWebSockets int
 
 	// MaxHandshakes bounds the handshakes that the application has not answered yet, as when everybody comes back at once and
-	// each has to be looked up; the answer to more is 503, with Retry-After. Default 0: no limit.
+	// each has to be looked up; the answer to more is 503, with Retry-After. Default 0, or negative: no limit.
 	MaxHandshakes int
 
 	// MaxRequests bounds the HTTP requests that are being answered, streams and long polls among them; the answer to more is
-	// 503, with Retry-After. Default 0: no limit.
+	// 503, with Retry-After. Default 0, or negative: no limit.
 	MaxRequests int
 
 	// HandshakeTimeout is how long an application may think before it accepts or refuses a WebSocket. Then the client
-	// gets 503 and ctx ends. Default 5 s; negative: off.
+	// gets 503 and ctx ends. It is not for HTTP: how long a request takes, or a stream of server-sent events to begin, is the
+	// application's to bound. Default 5 s; negative: off.
 	HandshakeTimeout time.Duration
 
 	// MaxMessage is the size in bytes up to which a message is received, measured after decompression. A larger one

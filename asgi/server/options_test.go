@@ -54,7 +54,7 @@ func TestNewAccepts(t *testing.T) {
 	for _, opts := range []*server.Options{nil, {}, {
 		Addr: ":0", Logger: zap.NewNop(), Origins: []string{"*", "a.example", "https://b.example:1"}, RootPath: "/live", HeaderTimeout: -1,
 		HandshakeTimeout: -1, MaxMessage: -1, PingInterval: -1, PingTimeout: time.Millisecond, WriteTimeout: time.Millisecond, AppCloseTimeout: -1, ShutdownWindow: -1,
-		QueueSize: 1, Compression: true,
+		QueueSize: 1, Compression: true, MaxBody: -1, MaxWebSockets: -1, MaxHandshakes: -1, MaxRequests: -1,
 	}} {
 		if s := server.New(app, opts); s.Shutdown(t.Context()) != nil {
 			t.Errorf("%+v: an idle server does not shut down", opts)

@@ -59,10 +59,10 @@ func removeStale(path string) error {
 	c, err := net.Dial("unix", path)
 	if err == nil {
 		c.Close()
-		return fmt.Errorf("another process listens on %s", path)
+		return fmt.Errorf("somebody listens on %s already: another process, or this one", path)
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("whether another process listens on %s cannot be told: %w", path, err)
+		return fmt.Errorf("whether somebody listens on %s cannot be told: %w", path, err)
 	}
 	return os.Remove(path)
 }
