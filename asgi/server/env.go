@@ -175,7 +175,12 @@ func setText(field func(*Options) *string) func(*Options, string) error {
 }
 
 func setList(field func(*Options) *[]string) func(*Options, string) error {
-	return func(o *Options, text string) error { *field(o) = splitList(text); return nil }
+	return func(o *Options, text string) error {
+		if *field(o) = splitList(text); len(*field(o)) == 0 {
+			return errors.New("it is an empty list: write what is in it, or do not set it")
+		}
+		return nil
+	}
 }
 
 func setBool(field func(*Options) *bool) func(*Options, string) error {

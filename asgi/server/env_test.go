@@ -86,6 +86,7 @@ func TestFromEnvErrors(t *testing.T) {
 		"TIDEWAY_LISTEN":          {"8000", `asgi/server: TIDEWAY_LISTEN is "8000": Options.Addr: "8000": it is no address`},
 		"TIDEWAY_TRUSTED_PROXIES": {"proxy.local", `write an address such as "10.0.0.7"`},
 		"TIDEWAY_LISTEN ":         {",", "write an address such as"},
+		"TIDEWAY_ORIGINS ":        {", ,", "it is an empty list"},
 		"TIDEWAY_PROXY_PROTOCOL":  {"yes", `write "true" or "false"`},
 		"TIDEWAY_PROXY_HEADERS":   {"on", `write "true" or "false"`},
 		"TIDEWAY_ORIGINS":         {"https://a/b", "an origin has only"},
