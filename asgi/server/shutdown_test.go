@@ -58,6 +58,32 @@ func TestShutdownAtOnce(t *testing.T) {
 	}
 }
 
+// A shutdown that has no time from its beginning still tells clients why. A close frame that is just being written may be lost.
+func TestShutdownWithoutTime(t *testing.T) {
+	const clients = 40
+	causes := make(chan error, clients)
+	s := variant{}.mount(t, deaf(causes), server.Options{ShutdownWindow: time.Minute})
+	var peers []*peer
+	for range clients {
+		peers = append(peers, s.open())
+	}
+	await(t, func() bool { return s.srv.Stats().Open == clients })
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.srv.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	told := 0
+	for _, p := range peers {
+		if code, _ := p.end(); code == 1001 {
+			told++
+		}
+	}
+	if told < clients/2 {
+		t.Errorf("%d of %d clients were told 1001", told, clients)
+	}
+}
+
 // A handshake that is not decided when the shutdown begins gets 503, and its application's ctx ends.
 func TestShutdownDuringTheHandshake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
