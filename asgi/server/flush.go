@@ -42,14 +42,6 @@ func (c *conn) flush() {
 	c.srv.writers.put(w)
 }
 
-// sendNow writes what waits without blocking, and reports whether the kernel has all of it.
-func (c *conn) sendNow() bool {
-	c.flush()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.raw != nil && !c.writing && !c.waitingLocked()
-}
-
 // startWrite claims the writer's role if there is something to write, nobody has the role, and it can be done without
 // blocking; then mu stays locked for writeUnlock. A flusher calls it for a connection that it has just taken off the run queue.
 func (c *conn) startWrite(unqueued bool) bool {

@@ -104,8 +104,8 @@ func (s *Server) endSockets(hurry context.Context) error {
 		s.await(hurry, s.opts.AppCloseTimeout)
 	}
 	for _, c := range s.list() {
-		sent := hurry.Err() != nil && c.sendNow()
-		c.lose(s.goodbye, !sent) // a reset could overtake a close frame that had no time yet
+		c.flush() // in a hurry the close frame had no time yet
+		c.lose(s.goodbye, true)
 	}
 	if n := s.stuck(); n > 0 {
 		return fmt.Errorf("asgi/server: shutdown: %d applications did not end", n)
