@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/asgi/middleware/auth"
+	"github.com/tideway-go/tideway/consumers"
 	"github.com/tideway-go/tideway/layers/memlayer"
 	"github.com/tideway-go/tideway/testing/asgitest"
 )
@@ -206,4 +208,40 @@ func TestCheckPanics(t *testing.T) {
 			ws.Disconnect()
 		}
 	})
+}
+
+// A check that finds somebody else, or another login of the same user, ends the connection: it was another's.
+func TestCheckFindsAnother(t *testing.T) {
+	first := auth.Identity[account]{User: account{Name: "ann"}, Session: "1"}
+	for name, c := range map[string]struct {
+		later auth.Identity[account]
+		stays bool
+	}{
+		"the same":      {first, true},
+		"another user":  {auth.Identity[account]{User: account{Name: "bob"}, Session: "1"}, false},
+		"another login": {auth.Identity[account]{User: account{Name: "ann"}, Session: "2"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var now atomic.Pointer[auth.Identity[account]]
+				now.Store(&first)
+				users := tokens(func(o *auth.Options[account]) {
+					o.Recheck = time.Minute
+					o.Find = func(context.Context, *asgi.Scope) (auth.Identity[account], bool, error) { return *now.Load(), true, nil }
+				})
+				ws := asgitest.New(t, users.Require(consumers.AsyncWebsocketConsumer[struct{}]{}.App())).Dial("/")
+				now.Store(&c.later)
+				<-time.After(2 * time.Minute)
+				if c.stays {
+					ws.ExpectNothing()
+					ws.Disconnect()
+					return
+				}
+				if event := wait(t, ws); event != (asgi.WebSocketClose{Code: 4401, Reason: "credentials ended"}) {
+					t.Errorf("A6: the socket gets %v", event)
+				}
+				ws.Wait()
+			})
+		})
+	}
 }
