@@ -17,10 +17,12 @@ import (
 	"github.com/tideway-go/tideway/testing/asgitest"
 )
 
-// wait waits for an event, for as long as it takes.
+// wait waits for an event, for a day of the bubble.
 func wait(t *testing.T, ws *asgitest.WebSocket) asgi.Event {
 	t.Helper()
-	event, err := ws.Next(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), 24*time.Hour)
+	defer cancel()
+	event, err := ws.Next(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
