@@ -229,7 +229,9 @@ func TestCheckFindsAnother(t *testing.T) {
 				now.Store(&first)
 				users := tokens(func(o *auth.Options[account]) {
 					o.Recheck = time.Minute
-					o.Find = func(context.Context, *asgi.Scope) (auth.Identity[account], bool, error) { return *now.Load(), true, nil }
+					o.Find = func(context.Context, *asgi.Scope) (auth.Identity[account], bool, error) {
+						return *now.Load(), true, nil
+					}
 				})
 				ws := asgitest.New(t, users.Require(consumers.AsyncWebsocketConsumer[struct{}]{}.App())).Dial("/")
 				now.Store(&c.later)
