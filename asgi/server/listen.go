@@ -45,7 +45,7 @@ func (l Listener) check() error {
 		return err
 	}
 	if path, ok := strings.CutPrefix(l.Addr, "unix:"); l.Mode != 0 && (!ok || strings.HasPrefix(path, "@")) {
-		return fmt.Errorf(`Mode is %#o, but there is no file that this server makes: leave Mode out, or write Addr: "unix:/run/app.sock"`, uint32(l.Mode))
+		return fmt.Errorf(`a Mode, %#o, but no file that this server makes: leave Mode out, or write Addr: "unix:/run/app.sock"`, uint32(l.Mode))
 	}
 	return nil
 }

@@ -272,7 +272,7 @@ func TestNewPanicsAtAddresses(t *testing.T) {
 		mustPanic(t, strings.Replace(want, ".Addr", ".Listeners", 1), func() { server.New(pages, &server.Options{Listeners: []server.Listener{{Addr: addr}}}) })
 	}
 	for _, addr := range []string{":2", "fd:3", "systemd", "unix:@name"} {
-		mustPanic(t, `"`+addr+`": Mode is 0600, but there is no file`, func() { server.New(pages, &server.Options{Listeners: []server.Listener{{Addr: addr, Mode: 0o600}}}) })
+		mustPanic(t, `"`+addr+`": a Mode, 0600, but no file`, func() { server.New(pages, &server.Options{Listeners: []server.Listener{{Addr: addr, Mode: 0o600}}}) })
 	}
 	mustPanic(t, "make another Listener of these", func() { server.New(pages, &server.Options{Addr: ":1", Listeners: []server.Listener{{Addr: ":2"}}}) })
 	mustPanic(t, "ProxyProtocol without TrustedProxies", func() { server.New(pages, &server.Options{ProxyProtocol: true}) })
