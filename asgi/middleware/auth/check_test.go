@@ -17,10 +17,10 @@ import (
 	"github.com/tideway-go/tideway/testing/asgitest"
 )
 
-// wait waits for an event, for a day of the bubble.
+// wait waits for an event, for as long as the bubble takes.
 func wait(t *testing.T, ws *asgitest.WebSocket) asgi.Event {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 24*time.Hour)
+	ctx, cancel := context.WithTimeout(context.Background(), 1000*time.Hour)
 	defer cancel()
 	event, err := ws.Next(ctx)
 	if err != nil {
