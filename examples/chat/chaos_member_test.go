@@ -166,13 +166,26 @@ func (m *member) publish(ws *websocket.Conn, over <-chan struct{}) {
 		case <-m.chaos.quiet:
 			return
 		}
-		text := fmt.Sprintf(`{"message":"%d","user":%q}`, len(m.sent), m.name)
-		m.sent = append(m.sent, m.chaos.book.now())
-		m.count.Add(1)
-		if ws.WriteMessage(websocket.TextMessage, []byte(text)) != nil {
-			return // the reader learns it too
+		if !m.say(ws) {
+			return
 		}
 	}
+}
+
+// say publishes the next number, unless nobody is to publish any more: what is published after that would be counted by
+// nobody who waits for the last one.
+func (m *member) say(ws *websocket.Conn) bool {
+	m.chaos.speaking.RLock()
+	defer m.chaos.speaking.RUnlock()
+	select {
+	case <-m.chaos.quiet:
+		return false
+	default:
+	}
+	text := fmt.Sprintf(`{"message":"%d","user":%q}`, len(m.sent), m.name)
+	m.sent = append(m.sent, m.chaos.book.now())
+	m.count.Add(1)
+	return ws.WriteMessage(websocket.TextMessage, []byte(text)) == nil // else the reader learns it too
 }
 
 // hear writes down what a member hears.

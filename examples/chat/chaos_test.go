@@ -77,6 +77,8 @@ type chaos struct {
 	broker  *process // nil in a cluster
 	members []*member
 	quiet   chan struct{} // closed when nobody publishes any more
+
+	speaking sync.RWMutex // held to publish
 }
 
 // startCluster starts nodes that are each other's broker.
@@ -158,7 +160,9 @@ func (c *chaos) run() {
 	}
 	c.book.close(start, 0)
 	c.perform(c.plan())
+	c.speaking.Lock()
 	close(c.quiet)
+	c.speaking.Unlock()
 	c.await(func() bool { return c.unheard(-1) == 0 }) // else the tally tells what was lost
 	leave()
 	members.Wait()
