@@ -26,6 +26,9 @@ func New(manager *scs.SessionManager) asgi.Middleware {
 		panic("sessions: New: " + err.Error())
 	}
 	return func(app asgi.App) asgi.App {
+		if app == nil {
+			panic("sessions: New: the app is nil: pass the one that it stands around")
+		}
 		return middleware.Cookies(serving{manager, app})
 	}
 }

@@ -208,11 +208,11 @@ func (bare) Value(any) any { return nil }
 
 // Reload returns a ctx with the session as it is in the store now, in place of the copy that ctx has; what was modified in
 // that one and not saved is left behind. Save with the ctx that it returns. [ErrDeleted] when the session is gone; a
-// connection that has none gets an empty one.
+// connection that has none gets an empty one. With an error it returns the ctx that it was given, old copy and all.
 func Reload(ctx context.Context, manager *scs.SessionManager) (context.Context, error) {
 	s, err := of(ctx, manager)
 	if err != nil {
-		return nil, fmt.Errorf("sessions: reload: %w", err)
+		return ctx, fmt.Errorf("sessions: reload: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -221,7 +221,7 @@ func Reload(ctx context.Context, manager *scs.SessionManager) (context.Context, 
 		err = s.deleted()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("sessions: reload: %w", err)
+		return ctx, fmt.Errorf("sessions: reload: %w", err)
 	}
 	return over{fresh, ctx}, nil
 }

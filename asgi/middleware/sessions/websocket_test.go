@@ -54,7 +54,10 @@ func TestSocketDeletedElsewhere(t *testing.T) {
 		token := stored(t, m, "k", "old")
 		site := with(asgitest.New(t, asgi.Wrap(socket(nil, func(ctx context.Context, text string) (string, error) {
 			if text == "reload" {
-				_, err := sessions.Reload(ctx, m)
+				same, err := sessions.Reload(ctx, m)
+				if same != ctx {
+					t.Errorf("with its error Reload returns the ctx %v, want the one that it was given", same)
+				}
 				if !errors.Is(err, sessions.ErrDeleted) {
 					t.Errorf("SE2: Reload returns %v", err)
 				}
@@ -277,7 +280,10 @@ func TestLoaded(t *testing.T) {
 func TestNoSession(t *testing.T) {
 	m := newManager()
 	ctx := context.Background()
-	_, err := sessions.Reload(ctx, m)
+	same, err := sessions.Reload(ctx, m)
+	if same != ctx {
+		t.Errorf("with its error Reload returns the ctx %v, want the one that it was given", same)
+	}
 	for _, err := range []error{err, sessions.Save(ctx, m), sessions.Renew(ctx, m)} {
 		if err == nil {
 			t.Error("a ctx without a session is one")
@@ -286,4 +292,10 @@ func TestNoSession(t *testing.T) {
 	if got := sessions.Context(ctx, &asgi.Scope{}); got != ctx {
 		t.Error("a scope without a session changes the ctx")
 	}
+	defer func() {
+		if text, _ := recover().(string); text != "sessions: New: the app is nil: pass the one that it stands around" {
+			t.Errorf("without an app it panics with %q", text)
+		}
+	}()
+	sessions.New(m)(nil)
 }
