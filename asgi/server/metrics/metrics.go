@@ -3,7 +3,9 @@ package metrics
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,7 +21,7 @@ import (
 // Options are the settings of a [Metrics]. Nil and the zero value are ready.
 type Options struct {
 	// Buckets are the upper bounds, in seconds, of the buckets of tideway_handler_duration_seconds; default 0.5 ms to 10 s in
-	// 14 steps. Each is a series for each handler.
+	// 14 steps. Each is a series for each handler. They ascend: New panics where they do not.
 	Buckets []float64
 }
 
@@ -40,18 +42,31 @@ type source interface {
 	collect(ch chan<- prometheus.Metric)
 }
 
-// New makes a Metrics. Nil options are the defaults.
+// New makes a Metrics. Nil options are the defaults. It panics on buckets that do not ascend.
 func New(opts *Options) *Metrics {
 	buckets := defaultBuckets
 	if opts != nil && opts.Buckets != nil {
-		buckets = opts.Buckets
+		buckets = slices.Clone(opts.Buckets)
+		checkBuckets(buckets)
 	}
 	return &Metrics{handlers: newHandlers(buckets), sources: make(map[string]source)}
+}
+
+// checkBuckets panics on what would fail each connection later.
+func checkBuckets(buckets []float64) {
+	for i, b := range buckets {
+		if math.IsNaN(b) || i > 0 && b <= buckets[i-1] {
+			panic(fmt.Sprintf("metrics: New: Options.Buckets is %v: write seconds that ascend, such as []float64{.01, .1, 1, 10}", buckets))
+		}
+	}
 }
 
 // Middleware has the consumers of app followed: their connections, mailboxes and handlers. It is an [asgi.Middleware], and
 // concerns no other app. For a worker, put it around Worker.App.
 func (m *Metrics) Middleware(app asgi.App) asgi.App {
+	if app == nil {
+		panic("metrics: Middleware: the app is nil: pass the one that it stands around")
+	}
 	return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
 		if scope.Type() != asgi.Lifespan {
 			scope = consumers.WithObserver(scope, m.handlers)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -389,6 +390,10 @@ func TestMistakes(t *testing.T) {
 		`the server "public" is nil`:          func() { m.AddServer("public", nil) },
 		`the layer "default" is nil`:          func() { m.AddLayer("default", nil) },
 		`there is a layer "default" already`:  func() { m.AddLayer("default", memlayer.New(nil)) },
+		"Options.Buckets is [1 0.5]":          func() { metrics.New(&metrics.Options{Buckets: []float64{1, .5}}) },
+		"Options.Buckets is [1 1]":            func() { metrics.New(&metrics.Options{Buckets: []float64{1, 1}}) },
+		"Options.Buckets is [NaN]":            func() { metrics.New(&metrics.Options{Buckets: []float64{math.NaN()}}) },
+		"Middleware: the app is nil: pass":    func() { m.Middleware(nil) },
 		`the worker "thumbnails" is nil: add`: func() { m.AddWorker("thumbnails", nil) },
 	} {
 		func() {
