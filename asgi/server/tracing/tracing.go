@@ -50,6 +50,9 @@ func New(opts *Options) *Tracing {
 // Middleware makes spans of what app serves: handshakes, requests, and the handlers of consumers. It is an
 // [asgi.Middleware]; put it outside of others, which then run within the span. For a worker, put it around Worker.App.
 func (t *Tracing) Middleware(app asgi.App) asgi.App {
+	if app == nil {
+		panic("tracing: Middleware: the app is nil: pass the one that it stands around")
+	}
 	return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
 		switch scope.Type() {
 		case asgi.WebSocket:

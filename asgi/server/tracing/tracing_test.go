@@ -3,6 +3,7 @@ package tracing_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -427,4 +428,14 @@ func TestWire(t *testing.T) {
 			t.Errorf("%q is %v", text, span)
 		}
 	}
+}
+
+// A missing app shows at start.
+func TestNoApp(t *testing.T) {
+	defer func() {
+		if v := fmt.Sprint(recover()); !strings.Contains(v, "the app is nil: pass the one") {
+			t.Errorf("got the panic %q", v)
+		}
+	}()
+	tracing.New(nil).Middleware(nil)
 }
