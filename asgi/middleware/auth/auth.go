@@ -38,7 +38,7 @@ type Options[U any] struct {
 	// CloseCode closes a WebSocket whose credentials have ended; default 4401. Pages tell by it that a new login is needed.
 	CloseCode int
 	// Recheck is how often the credentials of an open connection are verified again, from 90 to 100 % of it; default 5 min.
-	// Less costs more reads of the session store. Negative: never but after an outage of the layer.
+	// Less costs more reads of the session store; below a millisecond is a number without its unit, and panics. Negative: never but after an outage of the layer.
 	Recheck time.Duration
 	// Layer finds the channel layer that carries revocations; default layers.Get(layers.Default). Nil, or a function that
 	// returns nil: Logout closes the connections of this process only. Where scopes have a layer of their own, as in
@@ -111,6 +111,8 @@ func (o *Options[U]) complete() (problem string) {
 		return "Options.Query and FirstMessage are for tokens: set Options.Token"
 	case layers.CheckGroup(groupOf(o.Realm)) != nil:
 		return fmt.Sprintf("Options.Realm is %q: use letters, digits, \"-\", \"_\" and \".\", at most %d", o.Realm, layers.MaxNameLength-len(groupOf("")))
+	case o.Recheck > 0 && o.Recheck < time.Millisecond:
+		return fmt.Sprintf("Options.Recheck is %v, a number without its unit: write 5*time.Minute", o.Recheck)
 	case o.CloseCode != 1008 && (o.CloseCode < 3000 || o.CloseCode > 4999):
 		return fmt.Sprintf("Options.CloseCode is %d: use 1008, or 3000 to 4999", o.CloseCode)
 	}

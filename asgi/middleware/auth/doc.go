@@ -25,8 +25,10 @@
 //   - Find, the site's own: a client certificate, a header of a trusted proxy.
 //   - Token, bearer tokens: package auth/jwt verifies signed ones. They come in the Authorization header (RFC 6750), or, since
 //     a browser's WebSocket cannot set that, among the subprotocols that it offers: new WebSocket(url, ["chat", "bearer."+token]).
-//     A browser wants one of the offered back, so offer one beside the token that the app knows, or "bearer", which is
-//     chosen for an app that chooses none. The one with the token is hidden from the app and never sent back. A token is
+//     A browser wants one of the offered back, and fails the connection otherwise: so it is where the page offers the
+//     token alone, new WebSocket(url, ["bearer."+token]), and where the app chooses none of the others. Offer beside the token one
+//     that the app chooses, or "bearer", which is chosen for an app that chooses none:
+//     new WebSocket(url, ["bearer", "bearer."+token]). The one with the token is hidden from the app and never sent back. A token is
 //     made of letters, digits and "-._~+/=", and in a subprotocol of those but "/" and "=".
 //   - Query names a parameter of the URL for the token. Avoid it: URLs stand in logs of servers and proxies, in histories
 //     and in Referer headers. The app does not see it.
@@ -49,7 +51,7 @@
 // A connection that has a user is closed with Options.CloseCode, 4401 by default, when its session or token expires, and
 // when [Revoke] or a Logout names it. A WebSocket gets a close, and its app a disconnect as with every close; a request that
 // has no response yet gets 401, and one that has, such as a stream of events, is cut. Revocations travel over the channel
-// layer in one group for all processes; each keeps one channel for all its connections. As with every close, a handler that
+// layer in one group for all processes. Without a registered layer (see Options.Layer) Logout reaches this process only. Each process keeps one channel for all its connections. As with every close, a handler that
 // runs goes on, and what was read before is still handled.
 //
 // Any process that shares the layer can send one, also in Python: a message of the type "auth.revoked" with the key "user",

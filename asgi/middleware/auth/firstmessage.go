@@ -15,7 +15,7 @@ import (
 // before anybody knows who it is, so the other ways are better where a client can go them.
 type FirstMessage struct {
 	// Within is how long the message may take, from the accept; default 10 s. Then the socket is closed with
-	// Options.CloseCode.
+	// Options.CloseCode. Below a millisecond panics.
 	Within time.Duration
 	// MaxSize is the largest first message in bytes; a larger one closes with 1009. Default 8 KiB.
 	MaxSize int
@@ -35,6 +35,8 @@ func (f *FirstMessage) complete() (*FirstMessage, string) {
 	switch {
 	case f.Within < 0 || f.MaxSize < 0:
 		return nil, fmt.Sprintf("FirstMessage has Within %v and MaxSize %d: neither may be negative", f.Within, f.MaxSize)
+	case f.Within > 0 && f.Within < time.Millisecond:
+		return nil, fmt.Sprintf("FirstMessage.Within is %v, a number without its unit: write 10*time.Second", f.Within)
 	case f.Within == 0:
 		full.Within = defaultWithin
 	}

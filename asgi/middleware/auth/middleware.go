@@ -19,6 +19,9 @@ func (a *Authenticator[U]) Middleware(app asgi.App) asgi.App { return a.around(a
 func (a *Authenticator[U]) Require(app asgi.App) asgi.App { return a.around(app, true) }
 
 func (a *Authenticator[U]) around(app asgi.App, required bool) asgi.App {
+	if a == nil {
+		panic("auth: the *Authenticator is nil: make it with auth.New before the apps that it stands around")
+	}
 	if app == nil {
 		panic("auth: the app inside is nil: pass the one to protect")
 	}

@@ -269,7 +269,9 @@ func TestMistakes(t *testing.T) {
 		"Session.Load":          {ID: id, Session: &auth.Session[account]{Manager: newManager()}},
 		"Options.Realm":         {ID: id, Token: token, Realm: "my site"},
 		"Options.CloseCode":     {ID: id, Token: token, CloseCode: 1000},
-		"FirstMessage":          {ID: id, Token: token, FirstMessage: &auth.FirstMessage{Within: -time.Second}},
+		"Options.Recheck is 5ns, a number without its unit: write 5*time.Minute":       {ID: id, Token: token, Recheck: 5},
+		"FirstMessage.Within is 10ns, a number without its unit: write 10*time.Second": {ID: id, Token: token, FirstMessage: &auth.FirstMessage{Within: 10}},
+		"FirstMessage": {ID: id, Token: token, FirstMessage: &auth.FirstMessage{Within: -time.Second}},
 	} {
 		t.Run(want, func(t *testing.T) {
 			defer func() {
@@ -280,6 +282,15 @@ func TestMistakes(t *testing.T) {
 			auth.New(o)
 		})
 	}
+	func() {
+		defer func() {
+			if text, _ := recover().(string); !strings.Contains(text, "make it with auth.New") {
+				t.Errorf("a nil Authenticator panics with %q", text)
+			}
+		}()
+		var users *auth.Authenticator[account]
+		users.Middleware(asgi.AppFunc(nil))
+	}()
 	defer func() {
 		if recover() == nil {
 			t.Error("Require takes no app for one")

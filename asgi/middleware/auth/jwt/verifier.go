@@ -26,7 +26,7 @@ type Options struct {
 	Issuer string
 	// Audience must be among the "aud" of tokens; default: they must have none.
 	Audience string
-	// Leeway is how far clocks may differ, for exp and nbf; default 30 s, negative is 0.
+	// Leeway is how far clocks may differ, for exp and nbf; default 30 s, negative is 0. Below a millisecond panics.
 	Leeway time.Duration
 	// MaxSize is the largest token in bytes; default 8 KiB.
 	MaxSize int
@@ -67,6 +67,9 @@ func New[C any](o Options) *Verifier[C] {
 	}
 	if o.Leeway == 0 {
 		o.Leeway = defaultLeeway
+	}
+	if o.Leeway > 0 && o.Leeway < time.Millisecond {
+		panic(fmt.Sprintf("asgi/middleware/auth/jwt: New: Options.Leeway is %v, a number without its unit: write 30*time.Second", o.Leeway))
 	}
 	o.Leeway = max(0, o.Leeway)
 	if o.MaxSize <= 0 {

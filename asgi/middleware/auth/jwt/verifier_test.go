@@ -330,6 +330,16 @@ func TestMistakes(t *testing.T) {
 			jwt.New[claims](jwt.Options{Keys: keys})
 		})
 	}
+	func() {
+		defer func() {
+			if text, _ := recover().(string); !strings.Contains(text, "Options.Leeway is 5ns, a number without its unit: write 30*time.Second") {
+				t.Errorf("New panics with %q", text)
+			}
+		}()
+		o := options
+		o.Leeway = 5
+		jwt.New[claims](o)
+	}()
 	if got := fmt.Sprintf("%v %+v %#v %s", secret, secret, secret, secret) + secret.String() + secret.GoString(); strings.Contains(got, "sss") {
 		t.Errorf("a secret prints as %q", got)
 	}
