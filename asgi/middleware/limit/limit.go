@@ -39,6 +39,9 @@ func New(opts *Options) asgi.Middleware {
 	g := newGate(o)
 	passed := asgi.NewKey[bool]("limit")
 	return func(app asgi.App) asgi.App {
+		if app == nil {
+			panic("asgi/middleware/limit: New: the app is nil: pass the one that it stands around")
+		}
 		return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
 			_, nested := passed.Get(scope)
 			if nested || scope.Type() != asgi.HTTP && scope.Type() != asgi.WebSocket {

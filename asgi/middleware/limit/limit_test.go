@@ -236,7 +236,8 @@ func TestNonsensePanics(t *testing.T) {
 		"Options.ConnectsPerKey is":       {ConnectsPerKey: limit.Rate{PerSecond: -1}},
 		"Options.Messages is":             {Messages: limit.Rate{Burst: 5}},
 		"Options.Bytes is":                {Bytes: limit.Rate{PerSecond: 1, Burst: -1}},
-		"Options.Bytes is {PerSecond:NaN": {Bytes: limit.Rate{PerSecond: nan}},
+		"Options.Close is set and there is nothing to exceed: set Messages": {Close: true, Connections: 1},
+		"Options.Bytes is {PerSecond:NaN":                                   {Bytes: limit.Rate{PerSecond: nan}},
 	} {
 		func() {
 			defer func() {
@@ -248,6 +249,12 @@ func TestNonsensePanics(t *testing.T) {
 		}()
 	}
 	limit.New(nil)
+	defer func() {
+		if got := fmt.Sprint(recover()); !strings.Contains(got, "the app is nil: pass the one") {
+			t.Errorf("without an app it panicked with %q", got)
+		}
+	}()
+	limit.New(nil)(nil)
 }
 
 // The key may be anything, such as a header that a proxy has proved.

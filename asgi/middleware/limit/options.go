@@ -31,7 +31,7 @@ type Options struct {
 	// whole burst is there; how long it may be is the server's Options.MaxMessage. Default: no limit.
 	Bytes Rate
 	// Close ends a WebSocket that sends too much with 1008 instead of slowing it down. It needs a burst that no honest client
-	// exceeds. Default: slow down, which ends nothing, but a client that waits for answers waits longer.
+	// exceeds, and Messages or Bytes. Default: slow down, which ends nothing, but a client that waits for answers waits longer.
 	Close bool
 }
 
@@ -54,6 +54,9 @@ func (o *Options) resolve() Options {
 	r.ConnectsPerKey.resolve("ConnectsPerKey")
 	r.Messages.resolve("Messages")
 	r.Bytes.resolve("Bytes")
+	if r.Close && !r.Messages.limits() && !r.Bytes.limits() {
+		panic("asgi/middleware/limit: New: Options.Close is set and there is nothing to exceed: set Messages or Bytes too, such as limit.Rate{PerSecond: 10, Burst: 50}")
+	}
 	if r.Key == nil {
 		r.Key = ClientIP
 	}
