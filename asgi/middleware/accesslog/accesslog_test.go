@@ -425,6 +425,24 @@ func TestEveryAndSkip(t *testing.T) {
 	accesslog.New(&accesslog.Options{Every: -1})
 }
 
+// What cannot be meant says so at start.
+func TestMistakes(t *testing.T) {
+	for want, f := range map[string]func(){
+		`Options.Header has "a b", which is no name of a header: write`: func() { accesslog.New(&accesslog.Options{Header: []string{"Accept", "a b"}}) },
+		`Options.Header has ""`:        func() { accesslog.New(&accesslog.Options{Header: []string{""}}) },
+		"the app is nil: pass the one": func() { accesslog.New(nil)(nil) },
+	} {
+		func() {
+			defer func() {
+				if got := fmt.Sprint(recover()); !strings.Contains(got, want) {
+					t.Errorf("panicked with %q, want %q", got, want)
+				}
+			}()
+			f()
+		}()
+	}
+}
+
 // Scopes of other types pass untouched, and so does every event, without an allocation.
 func TestPassesUnchanged(t *testing.T) {
 	logger, lines := observed()
