@@ -24,6 +24,7 @@ var ErrResponseBegun = errors.New("the response has begun: change cookies before
 //
 // Inside of another Cookies it does nothing.
 func Cookies(app asgi.App) asgi.App {
+	needApp("Cookies", app)
 	return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
 		if _, nested := jarKey.Get(scope); nested || !concerns(scope) {
 			return app.Serve(ctx, scope, receive, send)

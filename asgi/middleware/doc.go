@@ -15,11 +15,11 @@
 //		accesslog.New(nil),                 // sees every answer, with client and id
 //		middleware.Recover(handle),         // its answers are logged
 //		middleware.Host("example.org"),     // RealIP may have changed the host
-//		limit.New(&limit.Options{...}),     // before anything that costs
+//		limit.New(&limit.Options{...}),     // inside of RealIP, or all clients are the proxy; before anything that costs
 //		middleware.Timeout(30*time.Second), // of requests; routes that stream stand outside
 //		middleware.Cookies,                 // where cookies are set
-//		sessions.New(manager),
-//		users.Middleware,                   // package auth: needs the session
+//		sessions.New(manager),              // inside of limits, since it reads a store
+//		users.Middleware,                   // package auth: needs the session, so inside of sessions.New
 //		middleware.Origin("example.org"),   // around routes that fewer pages may use than Options.Origins lets in
 //	)
 //

@@ -34,6 +34,7 @@ func Host(patterns ...string) asgi.Middleware {
 		panic(fmt.Sprintf("asgi/middleware: Host: a pattern has the scheme %q: write the host alone, such as \"example.org\"", scheme))
 	}
 	return func(app asgi.App) asgi.App {
+		needApp("Host", app)
 		return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
 			if concerns(scope) && !list.Any() {
 				if err := checkHost(list, scope); err != nil {

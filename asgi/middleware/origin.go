@@ -38,6 +38,7 @@ func Origin(patterns ...string) asgi.Middleware {
 		panic("asgi/middleware: Origin: " + err.Error())
 	}
 	return func(app asgi.App) asgi.App {
+		needApp("Origin", app)
 		return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
 			if scope.Type() == asgi.WebSocket && !list.Any() {
 				if err := checkOrigin(list, scope.Header()["Origin"]); err != nil {

@@ -55,9 +55,11 @@ func RealIP(opts *RealIPOptions) asgi.Middleware {
 		o = *opts
 	}
 	o.Proxies = o.Proxies.checked("RealIP")
+	needToken("RealIP", "RootPath", o.RootPath, "X-Forwarded-Prefix")
 	o.RootPath = http.CanonicalHeaderKey(o.RootPath)
 	p := believer{o}
 	return func(app asgi.App) asgi.App {
+		needApp("RealIP", app)
 		return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
 			if concerns(scope) {
 				seen, err := p.look(scope)

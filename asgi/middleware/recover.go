@@ -33,6 +33,7 @@ func Recover(handle func(ctx context.Context, scope *asgi.Scope, err error) erro
 		panic("asgi/middleware: Recover: handle is nil: pass a function that returns the error it is given; without one the server recovers all the same")
 	}
 	return func(app asgi.App) asgi.App {
+		needApp("Recover", app)
 		return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
 			if !concerns(scope) {
 				return app.Serve(ctx, scope, receive, send)

@@ -31,11 +31,13 @@ func RequestID(opts *RequestIDOptions) asgi.Middleware {
 		o = *opts
 	}
 	proxies := o.Proxies.checked("RequestID")
+	needToken("RequestID", "Header", o.Header, "X-Request-Id")
 	name := http.CanonicalHeaderKey(o.Header)
 	if name == "" {
 		name = "X-Request-Id"
 	}
 	return func(app asgi.App) asgi.App {
+		needApp("RequestID", app)
 		return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
 			if _, nested := requestIDKey.Get(scope); nested || !concerns(scope) {
 				return app.Serve(ctx, scope, receive, send)

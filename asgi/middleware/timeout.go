@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,7 +17,8 @@ import (
 // [context.DeadlineExceeded], which the server logs.
 //
 // An app that ignores its ctx cannot be stopped. The client has its 503 all the same, but a response that has begun hangs until
-// the app sends or returns.
+// the app sends or returns. Over HTTP/1 the 503 says Connection: close, since the next request on the connection would wait
+// for that app; HTTP/2 has other streams, and goes on.
 //
 // WebSockets pass: they last, and the server bounds the handshake. Responses that last, such as Server-Sent Events, need a
 // route without a Timeout. Timeouts nest; the shortest counts. d below a millisecond panics: it is a number without its unit.
@@ -25,11 +27,12 @@ func Timeout(d time.Duration) asgi.Middleware {
 		panic(fmt.Sprintf("asgi/middleware: Timeout: %v is no time for an app: write 30*time.Second", d))
 	}
 	return func(app asgi.App) asgi.App {
+		needApp("Timeout", app)
 		return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
 			if scope.Type() != asgi.HTTP {
 				return app.Serve(ctx, scope, receive, send)
 			}
-			l := &limited{limit: d, send: send}
+			l := &limited{limit: d, send: send, closes: strings.HasPrefix(scope.HTTPVersion(), "1.")}
 			ctx, l.cancel = context.WithCancelCause(ctx)
 			l.start(ctx)
 			defer l.stop() // also for a panic
@@ -46,6 +49,7 @@ func Timeout(d time.Duration) asgi.Middleware {
 type limited struct {
 	limit  time.Duration
 	send   asgi.Send
+	closes bool // the connection, with the 503
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
 	fired  chan struct{} // closed when the timer's function has returned
@@ -56,6 +60,7 @@ type limited struct {
 	trailers bool // they are announced
 	complete bool
 	over     bool // too late
+	cut      bool // too late, and the response had begun
 }
 
 func (l *limited) start(ctx context.Context) {
@@ -84,6 +89,7 @@ func (l *limited) expire(ctx context.Context) {
 	l.mu.Lock()
 	begun := l.begun
 	l.over = !l.complete && ctx.Err() == nil
+	l.cut = l.over && begun
 	late := l.over
 	l.mu.Unlock()
 	if !late {
@@ -91,6 +97,9 @@ func (l *limited) expire(ctx context.Context) {
 	}
 	if !begun {
 		header := http.Header{"Content-Type": {"text/plain; charset=utf-8"}}
+		if l.closes {
+			header.Set("Connection", "close")
+		}
 		if l.send(ctx, asgi.HTTPResponseStart{Status: http.StatusServiceUnavailable, Header: header}) == nil {
 			_ = l.send(ctx, asgi.HTTPResponseBody{Body: []byte("Service Unavailable\n")}) // to a client that may have gone
 		}
@@ -137,6 +146,10 @@ func (l *limited) ends(event asgi.Event) bool {
 	return false
 }
 
+// late is the error of a request that is over.
 func (l *limited) late() error {
-	return fmt.Errorf("middleware: the app has not answered within %v: %w", l.limit, context.DeadlineExceeded)
+	if l.cut {
+		return fmt.Errorf("middleware: the app has not ended its response within %v: %w", l.limit, context.DeadlineExceeded)
+	}
+	return fmt.Errorf("middleware: the app has not begun its response within %v: %w", l.limit, context.DeadlineExceeded)
 }

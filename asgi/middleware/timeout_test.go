@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/asgi/middleware"
+	"github.com/tideway-go/tideway/asgi/server"
 	"github.com/tideway-go/tideway/testing/asgitest"
 )
 
@@ -28,7 +31,7 @@ func TestTimeoutBeforeTheResponse(t *testing.T) {
 		if r := e.Response(); r.Status != 503 || string(r.Body) != "Service Unavailable\n" || time.Since(begin) != 3*time.Second {
 			t.Errorf("got %d %q after %v", r.Status, r.Body, time.Since(begin))
 		}
-		if err := e.Wait(); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, asgi.ErrClosed) {
+		if err := e.Wait(); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, asgi.ErrClosed) || !strings.Contains(err.Error(), "not begun its response within 3s") {
 			t.Errorf("the server sees %v", err)
 		}
 		if d, ok := cause.(asgi.DisconnectError); !ok || d.By != asgi.ByServer {
@@ -76,7 +79,7 @@ func TestTimeoutDuringTheResponse(t *testing.T) {
 		if !errors.Is(late, asgi.ErrClosed) {
 			t.Errorf("a Send that came too late: %v", late)
 		}
-		if err := e.Wait(); !errors.Is(err, context.DeadlineExceeded) {
+		if err := e.Wait(); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "not ended its response within 1s") {
 			t.Errorf("the server sees %v", err)
 		}
 	})
@@ -191,6 +194,52 @@ func TestTimeoutEndsWithTheApp(t *testing.T) {
 			t.Errorf("panics: %q", order)
 		}
 	})
+}
+
+// Over HTTP/1 the 503 ends the connection, on which the next request would wait for the app; HTTP/2 needs no end.
+func TestTimeoutEndsTheConnection(t *testing.T) {
+	for version, want := range map[string][]string{"1.0": {"close"}, "1.1": {"close"}, "2": nil} {
+		synctest.Test(t, func(t *testing.T) {
+			var got http.Header
+			app := middleware.Timeout(time.Second)(asgi.AppFunc(func(ctx context.Context, _ *asgi.Scope, _ asgi.Receive, _ asgi.Send) error {
+				<-ctx.Done()
+				return nil
+			}))
+			_ = app.Serve(t.Context(), asgi.NewScope(asgi.Fields{Type: asgi.HTTP, HTTPVersion: version}), nil, func(_ context.Context, e asgi.Event) error {
+				if start, ok := e.(asgi.HTTPResponseStart); ok {
+					got = start.Header
+				}
+				return nil
+			})
+			if got == nil || !slices.Equal(got["Connection"], want) {
+				t.Errorf("HTTP/%s: got the header %v, want Connection %q", version, got, want)
+			}
+		})
+	}
+}
+
+// On a real server the client may send its next request at once, while the app goes on.
+func TestTimeoutNextRequest(t *testing.T) {
+	release := make(chan struct{})
+	site := httptest.NewServer(server.New(middleware.Timeout(50*time.Millisecond)(asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, _ asgi.Receive, send asgi.Send) error {
+		if scope.Path() == "/stubborn" {
+			<-release
+			return nil
+		}
+		return events(asgi.HTTPResponseStart{Status: 200}, asgi.HTTPResponseBody{})(ctx, send)
+	})), nil))
+	defer site.Close()
+	defer close(release)
+	r, err := site.Client().Get(site.URL + "/stubborn")
+	if err != nil || r.StatusCode != 503 || !r.Close {
+		t.Fatalf("got %+v, %v, want 503 and the end of the connection", r, err)
+	}
+	r.Body.Close()
+	r, err = site.Client().Get(site.URL + "/next")
+	if err != nil || r.StatusCode != 200 {
+		t.Fatalf("the next request got %+v, %v", r, err)
+	}
+	r.Body.Close()
 }
 
 func TestTimeoutPanics(t *testing.T) {
