@@ -3,12 +3,14 @@ package natslayer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/tideway-go/tideway/layers"
 )
@@ -42,6 +44,17 @@ func TestNoJetStreamIsTold(t *testing.T) {
 	})
 	if err := s.late(t.Context(), answerTime, err); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("no JetStream, and then no answer: %v", err)
+	}
+}
+
+// A server that is away for a moment comes back; servers that were never there do not.
+func TestOfflinePeersPass(t *testing.T) {
+	s := &store{begun: time.Now()}
+	for text, want := range map[string]bool{"no suitable peers for placement, peer offline": true, "no suitable peers for placement": false} {
+		err := fmt.Errorf("x: %w", &jetstream.APIError{Code: 400, ErrorCode: codeNoPeers, Description: text})
+		if got := s.passing(err); got != want {
+			t.Errorf("%q passes: %v, want %v", text, got, want)
+		}
 	}
 }
 

@@ -165,7 +165,12 @@ func (s *store) passing(err error) bool {
 		return true
 	}
 	var api *jetstream.APIError
-	return errors.As(err, &api) && api.Code == 503
+	return errors.As(err, &api) && (api.Code == 503 || offline(api))
+}
+
+// offline says that servers of a cluster are known and cannot be reached, which passes; that there are too few of them does not.
+func offline(api *jetstream.APIError) bool {
+	return api.ErrorCode == codeNoPeers && strings.Contains(api.Description, "peer offline")
 }
 
 // linked is connected for those who have no time: it waits during the first two seconds of an outage, and fails at once later.

@@ -66,7 +66,7 @@ func (s *store) makeStream(ctx context.Context, sh shape) error {
 			st, err = s.js.Stream(ctx, want.Name)
 		}
 		var api *jetstream.APIError
-		if errors.As(err, &api) && (api.ErrorCode == codeNotClustered || api.ErrorCode == codeNoPeers) {
+		if errors.As(err, &api) && (api.ErrorCode == codeNotClustered || api.ErrorCode == codeNoPeers) && !offline(api) {
 			return fmt.Errorf("making stream %q with Options.Replicas of %d, which needs as many servers with JetStream: %w", want.Name, want.Replicas, err)
 		}
 		if err != nil {
