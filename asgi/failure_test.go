@@ -236,14 +236,14 @@ func TestDerive(t *testing.T) {
 			name, _ := user.Get(c.scope)
 			return c.respond(ctx, 200, nil, name+" "+c.scope.RootPath())
 		}),
-		Describe: func(f *asgi.Fields) { f.RootPath = "/root" },
+		Describe: func(f *asgi.Fields) { f.RootPath = "/live" },
 		Derive:   func(s *asgi.Scope) *asgi.Scope { return user.With(s, "ann") },
 	})
 	r, err := client.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := body(t, r); got != "ann /root" {
+	if got := body(t, r); got != "ann /live" {
 		t.Errorf("got %q", got)
 	}
 }

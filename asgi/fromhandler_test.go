@@ -286,7 +286,7 @@ func TestFromHandlerRequest(t *testing.T) {
 	}))
 	scope := asgi.NewScope(asgi.Fields{
 		Type: asgi.HTTP, Method: "GET", Scheme: "https", HTTPVersion: "2", Host: "example.org",
-		Path: "/root/a/b", RawPath: "/root/a%2Fb", RawQuery: "q=%20", RootPath: "/root",
+		Path: "/live/a/b", RawPath: "/live/a%2Fb", RawQuery: "q=%20", RootPath: "/live",
 		Header: http.Header{"A": {"1"}}, Client: "192.0.2.1:1", Context: context.WithValue(t.Context(), key{}, "outer"),
 	})
 	scope = user.With(scope, "ann")
@@ -302,7 +302,7 @@ func TestFromHandlerRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "/a/b /a%2Fb q=%20 /root/a%2Fb?q=%20 example.org 192.0.2.1:1 true outer ann 1\n"
+	want := "/a/b /a%2Fb q=%20 /live/a%2Fb?q=%20 example.org 192.0.2.1:1 true outer ann 1\n"
 	if got.String() != want {
 		t.Errorf("got  %swant %s", got.String(), want)
 	}
