@@ -12,19 +12,22 @@ import (
 )
 
 // aftermath notes what the process has before an attack. What it returns demands, when the attackers are gone, that there are no more
-// goroutines and no more descriptors than before, and that a fresh client is served.
-func aftermath(t *testing.T, s *site) (unharmed func()) {
+// goroutines and no more descriptors than before, and that a fresh client is served. All servers of the test are named, so that each
+// runs before anything is counted.
+func aftermath(t *testing.T, sites ...*site) (unharmed func()) {
 	t.Helper()
 	visit := func() {
 		t.Helper()
-		p := s.open()
-		defer p.Close()
-		p.send(fin|text, "unharmed")
-		if err := p.expect(fin|text, "unharmed"); err != nil {
-			t.Error("a fresh client: ", err)
+		for _, s := range sites {
+			p := s.open()
+			defer p.Close()
+			p.send(fin|text, "unharmed")
+			if err := p.expect(fin|text, "unharmed"); err != nil {
+				t.Error("a fresh client: ", err)
+			}
+			p.send(fin|closing, "")
+			p.end()
 		}
-		p.send(fin|closing, "")
-		p.end()
 	}
 	visit()
 	goroutines, descriptors := runtime.NumGoroutine(), openDescriptors()

@@ -181,22 +181,21 @@ func TestWrongProtocol(t *testing.T) {
 	raw := func() (net.Conn, error) { return net.Dial("tcp", ln.Addr().String()) }
 	for _, tc := range []struct {
 		name string
-		s    *site
 		dial func() (net.Conn, error)
 		sent string
 		want string // an answer begins with it
 	}{
-		{"TLS to a plain port", plain, plain.dial, hello, "HTTP/1.1 400 "},
-		{"random bytes to a plain port", plain, plain.dial, "\x00\xff\x13\x37\r\n\r\n", "HTTP/1.1 400 "},
-		{"HTTP/2 to a plain port", plain, plain.dial, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00", "HTTP/1.1 400 "},
-		{"HTTP to a port with TLS", secure, raw, get + "\r\n", "HTTP/1.0 400 "},
-		{"a handshake to a port with TLS", secure, raw, handshake + "\r\n", "HTTP/1.0 400 "},
-		{"random bytes to a port with TLS", secure, raw, "\x00\xff\x13\x37\r\n\r\n", ""},
-		{"TLS cut short", secure, raw, hello[:20], ""},
-		{"TLS that goes mad", secure, raw, hello + "\x17\x03\x03\x00\x10" + strings.Repeat("x", 16), "\x16\x03\x03"},
+		{"TLS to a plain port", plain.dial, hello, "HTTP/1.1 400 "},
+		{"random bytes to a plain port", plain.dial, "\x00\xff\x13\x37\r\n\r\n", "HTTP/1.1 400 "},
+		{"HTTP/2 to a plain port", plain.dial, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00", "HTTP/1.1 400 "},
+		{"HTTP to a port with TLS", raw, get + "\r\n", "HTTP/1.0 400 "},
+		{"a handshake to a port with TLS", raw, handshake + "\r\n", "HTTP/1.0 400 "},
+		{"random bytes to a port with TLS", raw, "\x00\xff\x13\x37\r\n\r\n", ""},
+		{"TLS cut short", raw, hello[:20], ""},
+		{"TLS that goes mad", raw, hello + "\x17\x03\x03\x00\x10" + strings.Repeat("x", 16), "\x16\x03\x03"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			unharmed := aftermath(t, tc.s)
+			unharmed := aftermath(t, plain, secure)
 			c, err := tc.dial()
 			if err != nil {
 				t.Fatal(err)
