@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -81,8 +80,8 @@ type Options struct {
 	// Default: the Origin's host and port must be those of the request.
 	Origins []string
 
-	// RootPath is where a proxy or a mux has mounted the application, such as "/live". It is part of every path that the
-	// application sees. Default "".
+	// RootPath is where a proxy or a mux has mounted the application, such as "/live": decoded, with one slash before each of its
+	// segments. It is part of every path that the application sees. Default "".
 	RootPath string
 
 	// HeaderTimeout bounds the reading of a request's header, so that a peer that sends a byte now and then cannot hold a
@@ -222,9 +221,7 @@ func (o *Options) resolve() Options {
 	if r.Logger == nil {
 		r.Logger = defaultLogger()
 	}
-	if r.RootPath != "" && (r.RootPath[0] != '/' || strings.HasSuffix(r.RootPath, "/")) {
-		panic(fmt.Sprintf("asgi/server: New: Options.RootPath is %q: write \"\", or a path that begins with a slash and ends without one, such as \"/live\"", r.RootPath))
-	}
+	checkRootPath(r.RootPath)
 	r.resolveListeners()
 	if r.ProxyHeaders && len(r.TrustedProxies) == 0 {
 		panic("asgi/server: New: Options.ProxyHeaders without TrustedProxies would believe nobody: write the proxy's address there, or \"unix\"")

@@ -25,6 +25,7 @@ type Server struct {
 	origins origins
 	proxies peers
 	http    asgi.Handler
+	rawRoot string         // Options.RootPath, percent-encoded
 	state   map[string]any // what the application left at startup; not written afterwards
 
 	entries   sync.Pool // *entryList
@@ -73,6 +74,7 @@ func New(app asgi.App, opts *Options) *Server {
 		ending:  newEnding(),
 	}
 	s.log = s.opts.Logger
+	s.rawRoot = rawRootPath(s.opts.RootPath)
 	s.origins = parseOrigins(s.opts.Origins)
 	s.proxies = parsePeers(s.opts.TrustedProxies)
 	if s.opts.ProxyHeaders {
@@ -280,15 +282,6 @@ func (s *Server) describe(f *asgi.Fields) {
 
 // httpScope adds the logger.
 func (s *Server) httpScope(scope *asgi.Scope) *asgi.Scope { return asgi.LoggerKey.With(scope, s.log) }
-
-// mount puts Options.RootPath in front.
-func (s *Server) mount(f *asgi.Fields) {
-	if s.opts.RootPath != "" {
-		f.RootPath = s.opts.RootPath + f.RootPath
-		f.Path = s.opts.RootPath + f.Path
-		f.RawPath = s.opts.RootPath + f.RawPath
-	}
-}
 
 // httpError is the one line about a failed HTTP application, or a client that reads nothing or sends nonsense.
 func (s *Server) httpError(scope *asgi.Scope, err error) {
