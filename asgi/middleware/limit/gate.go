@@ -16,7 +16,8 @@ import (
 
 // A gate counts connections, in all and by key.
 type gate struct {
-	opts Options
+	opts     Options
+	connects *rate.Limiter // nil without Connects
 
 	mu   sync.Mutex
 	open int
@@ -33,7 +34,11 @@ type client struct {
 }
 
 func newGate(o Options) *gate {
-	return &gate{opts: o, keys: map[string]*client{}, idle: list.New()}
+	g := &gate{opts: o, keys: map[string]*client{}, idle: list.New()}
+	if o.Connects.limits() {
+		g.connects = o.Connects.limiter()
+	}
+	return g
 }
 
 // enter takes a place, or says why there is none.
@@ -59,19 +64,22 @@ func (g *gate) enter(key string) *refusal {
 	return nil
 }
 
-// check says what speaks against one more connection.
+// check says what speaks against one more connection. The bucket of all comes last: nobody empties it who gets no place.
 func (g *gate) check(c *client) *refusal {
-	if c != nil && c.connects != nil {
-		if now := time.Now(); !c.connects.AllowN(now, 1) {
-			wait := g.opts.ConnectsPerKey.until(c.connects, now, 1)
-			return refuse(http.StatusTooManyRequests, wait, fmt.Sprintf("%s connects too often", c.key))
-		}
+	now := time.Now()
+	if c != nil && c.connects != nil && !c.connects.AllowN(now, 1) {
+		wait := g.opts.ConnectsPerKey.until(c.connects, now, 1)
+		return refuse(http.StatusTooManyRequests, wait, fmt.Sprintf("%s connects too often", c.key))
 	}
 	if limit := g.opts.ConnectionsPerKey; c != nil && limit > 0 && c.open >= limit {
 		return refuse(http.StatusServiceUnavailable, 0, fmt.Sprintf("%s has %d connections already", c.key, limit))
 	}
 	if limit := g.opts.Connections; limit > 0 && g.open >= limit {
 		return refuse(http.StatusServiceUnavailable, 0, fmt.Sprintf("all %d connections are taken", limit))
+	}
+	if g.connects != nil && !g.connects.AllowN(now, 1) {
+		wait := g.opts.Connects.until(g.connects, now, 1)
+		return refuse(http.StatusServiceUnavailable, wait, "more connections come at once than Options.Connects takes")
 	}
 	return nil
 }

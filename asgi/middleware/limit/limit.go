@@ -4,6 +4,7 @@
 //		Connections:       10_000,
 //		ConnectionsPerKey: 20,
 //		ConnectsPerKey:    limit.Rate{PerSecond: 5, Burst: 20},
+//		Connects:          limit.Rate{PerSecond: 500},
 //		Messages:          limit.Rate{PerSecond: 10, Burst: 50},
 //		Bytes:             limit.Rate{PerSecond: 64 << 10},
 //	})(app)
@@ -28,9 +29,9 @@ import (
 // New makes the middleware. It panics on options that are nonsense. It needs middleware.RealIP outside of it where there is a
 // proxy in front: otherwise all clients have the proxy's address, and are limited as if they were one.
 //
-// A connection too many gets 503, and one that connects too often 429, with Retry-After. Where the WebSocket was accepted before
-// this middleware saw it, it is closed with 1013. In each case the app never starts. A place is given back when the app has
-// ended, however it ended.
+// A connection too many gets 503, a key that connects too often 429, and a connection beyond the rate of all 503, both with
+// Retry-After: when there is room for one. Where the WebSocket was accepted before this middleware saw it, it is closed with
+// 1013. In each case the app never starts. A place is given back when the app has ended, however it ended.
 //
 // In front of a client that sends too much, Receive slows down, so that TCP slows the client; with Options.Close the socket is
 // closed with 1008. Closes, pings and pongs cost nothing.

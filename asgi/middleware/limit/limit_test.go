@@ -122,6 +122,62 @@ func TestConnectsPerKey(t *testing.T) {
 	})
 }
 
+// How often connections are opened in all: requests and WebSockets of all keys alike, and of those without a key.
+func TestConnects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site := asgitest.New(t, limit.New(&limit.Options{Connects: limit.Rate{PerSecond: 0.1, Burst: 2}})(echo))
+		ann, bob := site.With(from("192.0.2.1:1")), site.With(from("/run/app.sock"))
+		ann.Dial("/").Disconnect()
+		if r := bob.Request("GET", "/"); r.Status != 200 {
+			t.Errorf("the second: %d", r.Status)
+		}
+		if r := bob.Request("GET", "/"); r.Status != 503 || r.Header.Get("Retry-After") != "10" {
+			t.Errorf("the third: %d, Retry-After %q, want 503, 10", r.Status, r.Header.Get("Retry-After"))
+		}
+		if r := ann.Refused("/"); r.Status != 503 || r.Header.Get("Retry-After") != "10" || !strings.Contains(fmt.Sprint(r.Err), "than Options.Connects takes") {
+			t.Errorf("a WebSocket: %v, Retry-After %q", r, r.Header.Get("Retry-After"))
+		}
+		<-time.After(9500 * time.Millisecond)
+		if r := ann.Refused("/"); r.Status != 503 || r.Header.Get("Retry-After") != "1" {
+			t.Errorf("half a second before: %v, Retry-After %q", r, r.Header.Get("Retry-After"))
+		}
+		<-time.After(500 * time.Millisecond)
+		bob.Dial("/").Disconnect()
+		if r := ann.Request("GET", "/"); r.Status != 503 {
+			t.Errorf("after the one that there was room for: %d", r.Status)
+		}
+	})
+}
+
+// Whoever is refused for a reason of its own, or for want of a place, takes nothing of the rate of all.
+func TestConnectsOfTheRefused(t *testing.T) {
+	for name, o := range map[string]limit.Options{
+		"over its own rate":         {ConnectsPerKey: limit.Rate{PerSecond: 0.01, Burst: 1}},
+		"with connections enough":   {ConnectionsPerKey: 1},
+		"while all places are full": {Connections: 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			o.Connects = limit.Rate{PerSecond: 0.01, Burst: 2}
+			site := asgitest.New(t, limit.New(&o)(echo))
+			bad := site.With(from("192.0.2.1:1"))
+			ws := bad.Dial("/")
+			for range 5 {
+				if r := bad.Refused("/"); strings.Contains(fmt.Sprint(r.Err), "Connects takes") {
+					t.Fatalf("a client %s is refused by the rate of all: %v", name, r.Err)
+				}
+			}
+			ws.Disconnect()
+			good := site.With(from("192.0.2.2:1"))
+			if r := good.Request("GET", "/"); r.Status != 200 {
+				t.Errorf("a client %s took from the others what Connects has: %d", name, r.Status)
+			}
+			if r := site.With(from("192.0.2.3:1")).Request("GET", "/"); r.Status != 503 {
+				t.Errorf("%s: the bucket of two holds a third: %d", name, r.Status)
+			}
+		})
+	}
+}
+
 // A place is given back however an app ends: it returns, fails, panics, or ends its goroutine.
 func TestPlacesComeBack(t *testing.T) {
 	m := limit.New(&limit.Options{Connections: 1, ConnectionsPerKey: 1, Key: func(*asgi.Scope) string { return "key" }})
@@ -150,8 +206,15 @@ func TestPlacesComeBack(t *testing.T) {
 
 // Where the WebSocket is open already, the refusal is a close with 1013.
 func TestRefusalAfterTheAccept(t *testing.T) {
+	for _, o := range []limit.Options{
+		{Connections: 1}, {ConnectionsPerKey: 1}, {Connects: limit.Rate{PerSecond: 0.01}}, {ConnectsPerKey: limit.Rate{PerSecond: 0.01}},
+	} {
+		refusedAfterTheAccept(t, limit.New(&o)(echo))
+	}
+}
+
+func refusedAfterTheAccept(t *testing.T, limited asgi.App) {
 	synctest.Test(t, func(t *testing.T) {
-		limited := limit.New(&limit.Options{Connections: 1})(echo)
 		site := asgitest.New(t, asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
 			if scope.Path() == "/open" {
 				if err := send(ctx, asgi.WebSocketAccept{}); err != nil {
@@ -234,6 +297,7 @@ func TestNonsensePanics(t *testing.T) {
 		"Options.ConnectionsPerKey is -1": {ConnectionsPerKey: -1},
 		"Options.Keys is -1":              {Keys: -1},
 		"Options.ConnectsPerKey is":       {ConnectsPerKey: limit.Rate{PerSecond: -1}},
+		"Options.Connects is {":           {Connects: limit.Rate{PerSecond: -1}},
 		"Options.Messages is":             {Messages: limit.Rate{Burst: 5}},
 		"Options.Bytes is":                {Bytes: limit.Rate{PerSecond: 1, Burst: -1}},
 		"Options.Close is set and there is nothing to exceed: set Messages": {Close: true, Connections: 1},

@@ -17,6 +17,11 @@ type Options struct {
 	ConnectionsPerKey int
 	// ConnectsPerKey is how often a connection may be opened for one key; those that are refused count too. Default: no limit.
 	ConnectsPerKey Rate
+	// Connects is how often a connection may be opened in all, for a site whose handshakes cost more than it can bear when all
+	// clients come back at once. The catch: it is first come, first served, so one client that connects without end takes it from
+	// all others. Set ConnectsPerKey too, far below it; what is refused for a reason of its key or for want of a place does not
+	// count here. Default: no limit.
+	Connects Rate
 	// Key says whom a connection counts for. The empty key counts for nobody: no limit per key applies. It may be the user
 	// where an authentication stands outside; what a client sends unproved makes a key of its choice.
 	// Default: [ClientIP].
@@ -52,6 +57,7 @@ func (o *Options) resolve() Options {
 		}
 	}
 	r.ConnectsPerKey.resolve("ConnectsPerKey")
+	r.Connects.resolve("Connects")
 	r.Messages.resolve("Messages")
 	r.Bytes.resolve("Bytes")
 	if r.Close && !r.Messages.limits() && !r.Bytes.limits() {
