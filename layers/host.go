@@ -42,5 +42,8 @@ func (h *host) Dropped(channel, group string, m *driver.Message, cause error) {
 // Delivered counts what channels took.
 func (h *host) Delivered(n int) { h.count.delivered.Add(uint64(n)) }
 
+// GroupDelivered counts what members of groups took.
+func (h *host) GroupDelivered(n int) { h.count.groupDelivered.Add(uint64(n)) }
+
 // Outage makes the message of a lost or restored connection.
 func (h *host) Outage(cause error) *driver.Message { return (*Layer)(h).outage(cause) }

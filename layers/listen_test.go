@@ -45,7 +45,7 @@ func TestListen(t *testing.T) {
 			t.Errorf("told %+v, want reason %s", d, want)
 		}
 	}
-	if len(told.all) != 3 || l.Stats().Dropped[layers.DropFull] != 1 || l.Stats().Delivered != 1 {
+	if len(told.all) != 3 || l.Stats().Dropped[layers.DropFull] != 1 || l.Stats().Delivered != 1 || l.Stats().GroupDelivered != 1 {
 		t.Errorf("%d drops told, stats %+v", len(told.all), l.Stats())
 	}
 	if err := reasons[names[broken]].Err; err == nil || !strings.Contains(err.Error(), "broken inbox") {

@@ -13,11 +13,18 @@ type Stats struct {
 	Delivered uint64 // messages that channels of this process, and queues it stores to, took
 	Received  uint64 // messages that Receive returned, and jobs that Take did, each time they were taken
 
+	// GroupDelivered are those of Delivered that were sent to a group: one for each member. Over all processes, what it has
+	// grown by for each message of GroupSent is the fan-out. redislayer.Core hands a group's messages on as it does direct ones,
+	// and counts them as such.
+	GroupDelivered uint64
+
 	Dropped map[DropReason]uint64 // see [Drop]; only reasons that occurred
 }
 
 type counters struct {
 	sent, groupSent, refused, delivered, received atomic.Uint64
+
+	groupDelivered atomic.Uint64 // delivered does not have these: nothing is counted twice on its way
 
 	mu      sync.Mutex
 	dropped map[DropReason]uint64
@@ -39,13 +46,14 @@ func (l *Layer) Stats() Stats {
 	}
 	c := &l.count
 	s := Stats{
-		Sent:      c.sent.Load(),
-		GroupSent: c.groupSent.Load(),
-		Refused:   c.refused.Load(),
-		Delivered: c.delivered.Load(),
-		Received:  c.received.Load(),
-		Dropped:   make(map[DropReason]uint64),
+		Sent:           c.sent.Load(),
+		GroupSent:      c.groupSent.Load(),
+		Refused:        c.refused.Load(),
+		Received:       c.received.Load(),
+		GroupDelivered: c.groupDelivered.Load(),
+		Dropped:        make(map[DropReason]uint64),
 	}
+	s.Delivered = c.delivered.Load() + s.GroupDelivered
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for r, n := range c.dropped {

@@ -18,6 +18,9 @@ type Host interface {
 	// Delivered counts messages that inboxes and queues took.
 	Delivered(n int)
 
+	// GroupDelivered counts, instead of Delivered, those that came to them as members of a group.
+	GroupDelivered(n int)
+
 	// Outage makes the message that tells local channels that the connection to the broker is lost (cause is not
 	// nil) or back (nil). The driver hands it to all of them ([Local.DeliverAll]), once per outage.
 	Outage(cause error) *Message

@@ -118,7 +118,7 @@ func (t *Local) DeliverGroup(name string, m *Message) {
 	buf := t.scratch.Get().(*[]*member)
 	*buf = append(*buf, g.members...)
 	t.mu.RUnlock()
-	t.host.Delivered(t.deliver(buf, name, m))
+	t.host.GroupDelivered(t.deliver(buf, name, m))
 }
 
 // DeliverAll hands m to every channel of the process: for [Host.Outage].

@@ -21,6 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type host struct {
 	mu        sync.Mutex
 	delivered int
+	ofGroups  int
 	dropped   []string
 }
 
@@ -32,6 +33,12 @@ func (h *host) Delivered(n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.delivered += n
+}
+
+func (h *host) GroupDelivered(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ofGroups += n
 }
 
 func (h *host) Dropped(channel, group string, m *driver.Message, cause error) {
@@ -80,8 +87,12 @@ func TestDeliverGroup(t *testing.T) {
 		"p!broken  c: broken", "p!broken g a: broken",
 		"p!full  c: driver: channel is full", "p!full g a: driver: channel is full",
 	}
-	if !slices.Equal(h.dropped, want) || h.delivered != 1 {
-		t.Errorf("L5: full members are skipped and counted, ended ones are no loss:\ngot  %q, %d delivered\nwant %q, 1", h.dropped, h.delivered, want)
+	if !slices.Equal(h.dropped, want) || h.ofGroups != 1 || h.delivered != 0 {
+		t.Errorf("L5: full members are skipped and counted, ended ones are no loss:\ngot  %q, %d delivered of a group, %d others\nwant %q, 1, 0",
+			h.dropped, h.ofGroups, h.delivered, want)
+	}
+	if err := table.Deliver("p!ok", message("d")); err != nil || h.delivered != 1 || h.ofGroups != 1 {
+		t.Errorf("direct: %v, %d delivered, %d of a group", err, h.delivered, h.ofGroups)
 	}
 	if err := table.Deliver("p!full", message("d")); err != driver.ErrFull {
 		t.Errorf("direct: %v", err)

@@ -50,6 +50,35 @@ func TestDirectAndGroupAcrossLayers(t *testing.T) {
 	})
 }
 
+// TestFanOut holds that the counters of all processes give the exact number of members that a group's message reached, whatever
+// they are, and that nothing else is counted with it.
+func TestFanOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := memlayer.NewBus(&layers.Options{Capacity: 2, Durables: []layers.Durable{{Queues: "durable"}}})
+		a, b := bed{t, bus.Layer()}, bed{t, bus.Layer()}
+		one, two, full := a.channel(), b.channel(), b.channel()
+		a.join("g", one, "queue", "durable")
+		b.join("g", two, full)
+		b.send(full, "1", "2")
+		a.send(one, "direct")
+		a.send("queue", "direct")
+		a.send("durable", "direct")
+		a.groupSend("g", "to one, two and the queues")
+		b.groupSend("nobody", "m")
+		sent, delivered, ofGroups := uint64(0), uint64(0), uint64(0)
+		for _, l := range []bed{a, b} {
+			s := l.Stats()
+			sent, delivered, ofGroups = sent+s.GroupSent, delivered+s.Delivered, ofGroups+s.GroupDelivered
+		}
+		if sent != 2 || ofGroups != 4 || delivered != 5+4 {
+			t.Errorf("of %d group messages %d were taken by members, of all messages %d; want 2, 4, 9", sent, ofGroups, delivered)
+		}
+		if s := b.Stats(); s.GroupDelivered != 1 || s.Delivered != 3 {
+			t.Errorf("in the process of one member: %+v", s)
+		}
+	})
+}
+
 // TestQueueAcrossLayers holds that any process receives what any sends, once.
 func TestQueueAcrossLayers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -59,21 +59,24 @@ type taker struct {
 	c    chan *held // one at most
 }
 
-// put stores a job, or returns driver.ErrFull.
+// put stores a job that was sent to its queue, or returns driver.ErrFull.
 func (s *jobQueues) put(n *node, name string, m *driver.Message, limits driver.Durable) error {
-	err := func() error {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		now := time.Now()
-		q := s.get(name, limits)
-		err := q.put(&job{m: m, stored: now}, now, s, n)
-		s.dispatch(q, now)
-		return err
-	}()
-	s.tell()
+	err := s.store(n, name, m, limits)
 	if err == nil {
 		n.host.Delivered(1)
 	}
+	return err
+}
+
+// store is put without the count.
+func (s *jobQueues) store(n *node, name string, m *driver.Message, limits driver.Durable) error {
+	defer s.tell() // without the lock
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	q := s.get(name, limits)
+	err := q.put(&job{m: m, stored: now}, now, s, n)
+	s.dispatch(q, now)
 	return err
 }
 

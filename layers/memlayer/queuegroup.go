@@ -75,14 +75,16 @@ func (q *queues) putGroup(n *node, group string, m *driver.Message) {
 	n.report(gone)
 	for _, name := range durable {
 		limits, _ := n.limits.Durable(name)
-		if err := n.bus.jobs.put(n, name, m, limits); err != nil {
+		if err := n.bus.jobs.store(n, name, m, limits); err != nil {
 			full = append(full, name)
+		} else {
+			taken++
 		}
 	}
 	for _, name := range full {
 		n.host.Dropped(name, group, m, driver.ErrFull)
 	}
 	if taken > 0 {
-		n.host.Delivered(taken)
+		n.host.GroupDelivered(taken)
 	}
 }

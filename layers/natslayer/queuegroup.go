@@ -341,7 +341,7 @@ func (h *holder) put(msg *nats.Msg) {
 		s.host.Dropped(h.m.queue, h.m.group, m, err)
 		return
 	}
-	s.host.Delivered(1)
+	s.host.GroupDelivered(1)
 }
 
 // leave ends a queue's membership in all processes that hold it.

@@ -77,7 +77,7 @@ func TestQueueInGroupCrash(t *testing.T) {
 	p.cable.cut()
 	eventually(t, func() bool {
 		r.groupSend("room", "probe")
-		return q.Stats().Delivered > 0
+		return q.Stats().GroupDelivered > 0
 	}, "L10: the second holder takes over")
 	r.must(r.n.store.purge(t.Context()))
 	p.cable.mend()

@@ -24,10 +24,13 @@
 //
 // # Fan-out
 //
-// A group send counts once where it is sent, and each member that takes it counts as delivered where that lives. So the mean
-// number of members that a message reaches, over all processes, is
+// A group send counts once where it is sent, and each member that takes it counts where that lives. So the mean number of members
+// that a group's message reaches, over all processes, is
 //
-//	sum(rate(tideway_layer_delivered_total[5m])) / sum(rate(tideway_layer_sent_total[5m]) + rate(tideway_layer_group_sent_total[5m]))
+//	sum by (layer) (rate(tideway_layer_group_delivered_total[5m])) / sum by (layer) (rate(tideway_layer_group_sent_total[5m]))
+//
+// The groups themselves are not told apart: their names are often made by clients, and each would be a series.
+// Of a redislayer.Core, whose processes get a group's message as one to each member, only tideway_layer_delivered_total counts.
 //
 // # All metrics
 //
@@ -58,6 +61,7 @@
 //	tideway_layer_group_sent_total             counter    layer                   messages sent to a group, each once
 //	tideway_layer_refused_total                counter    layer                   messages that were not sent because the channel was full
 //	tideway_layer_delivered_total              counter    layer                   messages that channels of this process took
+//	tideway_layer_group_delivered_total        counter    layer                   messages of groups that channels of this process took, each once for each member
 //	tideway_layer_received_total               counter    layer                   messages taken by Receive and Take
 //	tideway_layer_dropped_total                counter    layer reason            messages dropped: full, expired, unlisted, invalid, panic, failed, other
 //	tideway_worker_running                     gauge      worker                  1 while the worker runs, else 0

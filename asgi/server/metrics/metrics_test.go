@@ -223,6 +223,41 @@ func TestMailbox(t *testing.T) {
 	})
 }
 
+// TestFanOut: group messages and their deliveries are counted by themselves, so that their ratio is exact beside direct messages.
+func TestFanOut(t *testing.T) {
+	m := metrics.New(nil)
+	layer := memlayer.New(nil)
+	m.AddLayer("default", layer)
+	for range 3 {
+		channel, err := layer.NewChannel(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(layer.GroupAdd(t.Context(), "room", channel), layer.Send(t.Context(), channel, noted.With(note{}))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := layer.GroupSend(t.Context(), "room", noted.With(note{})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect(t, m, `
+		# HELP tideway_layer_delivered_total messages that channels of this process took
+		# TYPE tideway_layer_delivered_total counter
+		tideway_layer_delivered_total{layer="default"} 9
+		# HELP tideway_layer_group_delivered_total messages of groups that channels of this process took, each once for each member
+		# TYPE tideway_layer_group_delivered_total counter
+		tideway_layer_group_delivered_total{layer="default"} 6
+		# HELP tideway_layer_group_sent_total messages sent to a group, each once
+		# TYPE tideway_layer_group_sent_total counter
+		tideway_layer_group_sent_total{layer="default"} 2
+		# HELP tideway_layer_sent_total messages sent to one channel
+		# TYPE tideway_layer_sent_total counter
+		tideway_layer_sent_total{layer="default"} 3
+	`, "tideway_layer_delivered_total", "tideway_layer_group_delivered_total", "tideway_layer_group_sent_total", "tideway_layer_sent_total")
+}
+
 // TestLayer: an outage shows, and reasons of the application are one series.
 func TestLayer(t *testing.T) {
 	m := metrics.New(nil)
