@@ -61,6 +61,9 @@ func entry(body string, names ...string) string {
 	return "123456789012" + string(data)
 }
 
+// pythonProcess is what the channels of a process of Python begin with, which listens on the first of three hosts.
+const pythonProcess = "specific.cccccccccccccccccccccccccccccccc!"
+
 const noteA = "82a474797065a46e6f7465a474657874a161" // {"type": "note", "text": "a"}
 
 // put writes an entry as somebody else would.
@@ -159,8 +162,7 @@ func TestLongExpiry(t *testing.T) {
 func TestEntriesOnTheWire(t *testing.T) {
 	b := newBed(t, 1)
 	p := b.process(nil)
-	const process = "specific.cccccccccccccccccccccccccccccccc!"
-	first, second := process+"dddddddddddddddddddddddddddddddd", process+"eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee"
+	first, second := pythonProcess+"dddddddddddddddddddddddddddddddd", pythonProcess+"eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee"
 	p.send(first, "a")
 	p.join("room", first, second, "jobs")
 	p.groupSend("room", "a")
@@ -168,8 +170,8 @@ func TestEntriesOnTheWire(t *testing.T) {
 	const named = "83a474797065a46e6f7465a474657874a161b05f5f617367695f6368616e6e656c5f5f"
 	name := func(s string) string { return "d94a" + hex.EncodeToString([]byte(s)) }
 	for key, want := range map[string][]string{
-		b.prefix + process: {named + name(first), named + "92" + name(first) + name(second)},
-		b.prefix + "jobs":  {named + "91a46a6f6273", noteA},
+		b.prefix + pythonProcess: {named + name(first), named + "92" + name(first) + name(second)},
+		b.prefix + "jobs":        {named + "91a46a6f6273", noteA},
 	} {
 		members, err := do(t, b.redis, "ZRANGE", key, "0", "-1", "WITHSCORES").AsZScores()
 		must(t, err)
@@ -193,20 +195,52 @@ func TestEntriesOnTheWire(t *testing.T) {
 	}
 }
 
+// L5: the key of a Tideway process is no measure of a channel's capacity.
+func TestBacklog(t *testing.T) {
+	b := newBed(t, 1)
+	p := b.process(func(o *Options) { o.Capacity = 2 })
+	const process = "specific.aaaaaaaaaaaaaaaa!" // of nobody
+	p.send(process+"1", "a", "b", "c")
+	if n := b.number("ZCARD", b.prefix+process); n != 3 {
+		t.Errorf("L5: %d messages wait, want 3", n)
+	}
+}
+
+// What has expired makes room, by either way to send, and what is stored expires.
+func TestPurge(t *testing.T) {
+	for name, send := range map[string]func(*process){
+		"case 68: direct": func(p *process) { p.send(pythonProcess+"1", "new") },
+		"case 69: group":  func(p *process) { p.join("room", pythonProcess+"1"); p.groupSend("room", "new") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t, 1)
+			p := b.process(func(o *Options) { o.Capacity = 1 })
+			key := b.prefix + pythonProcess
+			b.put(key, entry(noteA, pythonProcess+"1"), time.Now().Add(-61*time.Second))
+			send(p)
+			if n := p.Stats().Dropped[layers.DropFull]; n != 0 || b.number("ZCARD", key) != 1 {
+				t.Errorf("L6: beside an expired message: %d dropped, %d stored, want the new one alone", n, b.number("ZCARD", key))
+			}
+			if ttl := b.number("TTL", key); ttl < 1 || ttl > 60 {
+				t.Errorf("the key lives for %d s, want up to 60", ttl)
+			}
+		})
+	}
+}
+
 // Cases 58 and 63: the key of a Python process is bounded as channels_redis bounds it.
 func TestFullPython(t *testing.T) {
 	b := newBed(t, 1)
 	p := b.process(func(o *Options) { o.Capacity = 2 })
-	const process = "specific.cccccccccccccccccccccccccccccccc!"
-	p.send(process+"1", "a")
-	p.send(process+"2", "b")
-	if err := p.Send(t.Context(), process+"3", note.With(text{"c"})); !errors.Is(err, layers.ErrChannelFull) {
+	p.send(pythonProcess+"1", "a")
+	p.send(pythonProcess+"2", "b")
+	if err := p.Send(t.Context(), pythonProcess+"3", note.With(text{"c"})); !errors.Is(err, layers.ErrChannelFull) {
 		t.Errorf("case 63: a third message for a process: %v", err)
 	}
-	p.join("room", process+"1", process+"3")
+	p.join("room", pythonProcess+"1", pythonProcess+"3")
 	p.groupSend("room", "d")
 	p.dropped(layers.DropFull, 2)
-	if n := b.number("ZCARD", b.prefix+process); n != 2 {
+	if n := b.number("ZCARD", b.prefix+pythonProcess); n != 2 {
 		t.Errorf("%d messages are stored, want 2", n)
 	}
 }
@@ -223,11 +257,10 @@ func TestMishashed(t *testing.T) {
 		q.send(channel, "b")
 		p.want(channel, "b")
 	}
-	const process = "specific.cccccccccccccccccccccccccccccccc!" // on the first of three, by its hash
 	for i := range 20 {
-		p.send(process+fmt.Sprint(i), "a")
+		p.send(pythonProcess+fmt.Sprint(i), "a")
 	}
-	if n := b.number("ZCARD", b.prefix+process); n != 20 {
+	if n := b.number("ZCARD", b.prefix+pythonProcess); n != 20 {
 		t.Errorf("case 40: %d of 20 messages are where a Python reader listens", n)
 	}
 	for i := range 3 {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tideway-go/tideway/layers"
 	"github.com/tideway-go/tideway/layers/internal/payload"
 )
 
@@ -120,6 +121,20 @@ func TestKeyRotation(t *testing.T) {
 			t.Fatalf("a token with a changed byte %d is accepted", i-12)
 		}
 	}
+}
+
+// Case 18: a token of Core is good for as long as channels_redis takes it.
+func TestTokensExpire(t *testing.T) {
+	b := newBed(t, 1)
+	p := b.process(func(o *Options) { o.Keys = []string{"k"} })
+	channel := p.channel()
+	for age, text := range map[time.Duration]string{71 * time.Second: "old", 61 * time.Second: "young"} { // it is 70 s
+		e, err := p.c.format.pack(encoded(t, "note", map[string]any{"text": text}), []string{channel}, false, time.Now().Add(-age))
+		must(t, err)
+		b.put(p.c.ownKey(), string(e), time.Now())
+	}
+	p.want(channel, "young")
+	p.dropped(layers.DropInvalid, 1)
 }
 
 func TestEntries(t *testing.T) {

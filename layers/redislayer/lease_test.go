@@ -160,6 +160,42 @@ func TestEndedDuringOutage(t *testing.T) {
 	p.want(stays, "a")
 }
 
+// What could not be removed is removed later.
+func TestGoneIsRemembered(t *testing.T) {
+	b := newBed(t, 1)
+	p := b.process(nil)
+	s := p.c.shards[0]
+	p.cable.Cut()
+	eventually(t, func() bool { _, out := p.Outage(); return out }, "the outage is noticed")
+	m := membership{"room", "specific.x!1"}
+	s.lease.later([]membership{m})
+	if err := p.c.forgetGone(t.Context(), s); err == nil {
+		t.Error("forgetting without a connection is no error")
+	}
+	if got := s.lease.takeGone(); !slices.Equal(got, []membership{m}) {
+		t.Errorf("L10: %v are to be removed later, want %v", got, m)
+	}
+}
+
+// A membership that ends while all are being told may be told once more, so it is removed again when that is done. One that ends at any
+// other time is removed once.
+func TestDiscardedWhileTelling(t *testing.T) {
+	b := newBed(t, 1)
+	p := b.process(nil)
+	s, m := p.c.shards[0], membership{"room", p.channel()}
+	p.join(m.group, m.channel)
+	must(t, p.GroupDiscard(t.Context(), m.group, m.channel))
+	if got := s.lease.takeGone(); len(got) > 0 {
+		t.Errorf("%v are to be removed once more", got)
+	}
+	s.lease.tellingNow(1)
+	eventually(t, func() bool { // the keeper may come between
+		must(t, p.GroupDiscard(t.Context(), m.group, m.channel))
+		return slices.Equal(s.lease.takeGone(), []membership{m})
+	}, "L10: a membership that ended while all are told is removed again")
+	s.lease.tellingNow(-1)
+}
+
 // Case 31.
 func TestNothingIsLeft(t *testing.T) {
 	b := newBed(t, 1)

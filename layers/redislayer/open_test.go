@@ -88,6 +88,20 @@ func TestUnsuited(t *testing.T) {
 	}
 }
 
+// The keys of channels_redis cannot be used on a cluster.
+func TestCluster(t *testing.T) {
+	bus := freePort(t)
+	port := startRedis(t, func(port string) []string {
+		return append(plain(port), "--cluster-enabled", "yes", "--cluster-port", bus)
+	})
+	for name, open := range opens {
+		_, err := open(t.Context(), &Options{Hosts: []string{"redis://127.0.0.1:" + port}, Logger: zap.NewNop()})
+		if !errors.Is(err, errUnsuited) || !strings.Contains(err.Error(), "Redis Cluster") {
+			t.Errorf("%s on a cluster: %v", name, err)
+		}
+	}
+}
+
 func TestDefaults(t *testing.T) {
 	o, err := (*Options)(nil).withDefaults()
 	o.forCore()

@@ -64,6 +64,28 @@ func TestSilence(t *testing.T) {
 	}
 }
 
+// A message whose answer is lost may have arrived.
+func TestLostAnswer(t *testing.T) {
+	for name, open := range kinds {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t, 1)
+			p, q := open(b, nil), open(b, nil)
+			theirs := q.channel()
+			p.send(theirs, "a") // the script is known
+			q.want(theirs, "a")
+			flow := p.cable.StallAnswers(t)
+			sent := make(chan error, 1)
+			go func() { sent <- p.Send(t.Context(), theirs, note.With(text{"b"})) }() // ends with the cable; waited for below
+			q.want(theirs, "b")                                                       // it has arrived
+			p.cable.Cut()
+			flow()
+			if err := <-sent; !errors.Is(err, layers.ErrUncertain) {
+				t.Errorf("L15: a message whose answer is lost: %v, want ErrUncertain", err)
+			}
+		})
+	}
+}
+
 // Closing a layer whose Redis is gone takes a bounded time.
 func TestCloseWithoutRedis(t *testing.T) {
 	for name, open := range kinds {
@@ -112,6 +134,21 @@ func TestOutageIsTold(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// One line tells of an outage, however many tries fail.
+func TestOneLineForManyTries(t *testing.T) {
+	b := newBed(t, 1)
+	p := b.process(nil)
+	for range 3 {
+		p.c.link.down(0, "a host", errLost)
+	}
+	p.c.link.up(0, "a host")
+	for _, text := range []string{"is lost", "is back"} {
+		if n := p.logs.FilterMessageSnippet(text).Len(); n != 1 {
+			t.Errorf("L15: after three tries %d lines say that the connection %s, want 1", n, text)
+		}
 	}
 }
 

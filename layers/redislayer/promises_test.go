@@ -2,7 +2,6 @@ package redislayer_test
 
 import (
 	"context"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -88,18 +87,9 @@ func TestPubSub(t *testing.T) {
 	layertest.Run(t, h)
 }
 
-// long skips the suite for a setting that is not the first, unless it is asked for: each takes half a minute or more, most of
-// it waiting for clocks, or for messages that were overtaken by their marker.
-func long(t *testing.T) {
-	t.Helper()
-	if os.Getenv("TIDEWAY_LONG") == "" {
-		t.Skip("takes half a minute or more: run it with TIDEWAY_LONG=1")
-	}
-}
-
 // TestCoreOnThreeHosts keeps the promises on three hosts, between whose queues there is no order.
 func TestCoreOnThreeHosts(t *testing.T) {
-	long(t)
+	redislayer.Long(t)
 	h := harness(redislayer.Core, 3, func(o *redislayer.Options) { o.Keys = []string{"new", "old"} })
 	h.Exceptions = layertest.Exceptions{FullUnseen: true, NoErrNoChannel: true, NoJobs: true, Unordered: true}
 	layertest.Run(t, h)
@@ -107,7 +97,7 @@ func TestCoreOnThreeHosts(t *testing.T) {
 
 // TestPubSubOnThreeHosts keeps the promises on three hosts: a group and a channel of its may be on different ones.
 func TestPubSubOnThreeHosts(t *testing.T) {
-	long(t)
+	redislayer.Long(t)
 	h := harness(redislayer.PubSub, 3, func(o *redislayer.Options) { o.Keys = []string{"new", "old"} })
 	h.Exceptions = layertest.Exceptions{FullUnseen: true, NoErrNoChannel: true, NoQueues: true, NoJobs: true, Unordered: true}
 	layertest.Run(t, h)
@@ -115,7 +105,7 @@ func TestPubSubOnThreeHosts(t *testing.T) {
 
 // TestCoreJSON keeps the promises in the other format of channels_redis.
 func TestCoreJSON(t *testing.T) {
-	long(t)
+	redislayer.Long(t)
 	h := harness(redislayer.Core, 1, func(o *redislayer.Options) { o.Serializer = redislayer.JSON })
 	h.Exceptions = layertest.Exceptions{FullUnseen: true, NoErrNoChannel: true, NoJobs: true, JSON: true}
 	layertest.Run(t, h)
@@ -123,7 +113,7 @@ func TestCoreJSON(t *testing.T) {
 
 // TestPubSubJSON keeps the promises in the other format of channels_redis.
 func TestPubSubJSON(t *testing.T) {
-	long(t)
+	redislayer.Long(t)
 	h := harness(redislayer.PubSub, 1, func(o *redislayer.Options) { o.Serializer = redislayer.JSON })
 	h.Exceptions = layertest.Exceptions{FullUnseen: true, NoErrNoChannel: true, NoQueues: true, NoJobs: true, JSON: true}
 	layertest.Run(t, h)

@@ -95,6 +95,15 @@ func client(t *testing.T, text string) rueidis.Client {
 	return c
 }
 
+// A rediss URL speaks TLS with the sentinels too.
+func TestSentinelTLS(t *testing.T) {
+	h, err := parseHost("rediss://h?master_set=m", nil)
+	must(t, err)
+	if h.option.Sentinel.TLSConfig == nil {
+		t.Error("the sentinels of a rediss URL have no TLS")
+	}
+}
+
 // When the master dies the sentinels make its replica the master, and the layers go there: channels are told, members are
 // still members, and messages flow.
 func TestFailover(t *testing.T) {

@@ -58,6 +58,15 @@ func Lacking(tb testing.TB, format string, args ...any) {
 	tb.Skipf(format, args...)
 }
 
+// Long skips what takes ten seconds or more, most of it waiting for clocks, unless it is asked for: a suite for a setting that is
+// not the first, or a limit that no option changes.
+func Long(tb testing.TB) {
+	tb.Helper()
+	if os.Getenv("TIDEWAY_LONG") == "" {
+		tb.Skip("takes ten seconds or more: run it with TIDEWAY_LONG=1")
+	}
+}
+
 func (s *server) start(path string) (err error) {
 	if s.dir, err = os.MkdirTemp("", "tideway"); err != nil {
 		return err
@@ -112,7 +121,8 @@ type Cable struct {
 	listen []net.Listener
 	done   sync.WaitGroup
 
-	flow sync.RWMutex // held for writing while nothing passes
+	flow    sync.RWMutex // held for writing while nothing passes
+	answers sync.RWMutex // held for writing while nothing passes from the servers
 
 	mu    sync.Mutex
 	isCut bool
@@ -172,8 +182,8 @@ func (c *Cable) serve(l net.Listener, to string) {
 		if !c.hold(near, far) {
 			continue
 		}
-		c.done.Go(func() { c.pass(near, far) })
-		c.done.Go(func() { c.pass(far, near) })
+		c.done.Go(func() { c.pass(near, far, &c.flow, &c.answers) })
+		c.done.Go(func() { c.pass(far, near, &c.flow) })
 	}
 }
 
@@ -188,8 +198,8 @@ func (c *Cable) hold(near, far net.Conn) bool {
 	return true
 }
 
-func (c *Cable) pass(to, from net.Conn) {
-	_, _ = io.Copy(gate{c, to}, from) // ends with either
+func (c *Cable) pass(to, from net.Conn, locks ...*sync.RWMutex) {
+	_, _ = io.Copy(gate{locks, to}, from) // ends with either
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, end := range []net.Conn{to, from} {
@@ -200,14 +210,16 @@ func (c *Cable) pass(to, from net.Conn) {
 
 // gate is one direction of a cable.
 type gate struct {
-	*Cable
+	locks []*sync.RWMutex
 	net.Conn
 }
 
 // Write waits while the cable is stalled.
 func (g gate) Write(b []byte) (int, error) {
-	g.flow.RLock()
-	defer g.flow.RUnlock()
+	for _, l := range g.locks {
+		l.RLock()
+		defer l.RUnlock()
+	}
 	return g.Conn.Write(b)
 }
 
@@ -216,6 +228,15 @@ func (c *Cable) Stall() { c.flow.Lock() }
 
 // Flow ends a stall.
 func (c *Cable) Flow() { c.flow.Unlock() }
+
+// StallAnswers lets nothing pass from the servers, which hear what they are told, until the result is called. The end of the test
+// calls it too.
+func (c *Cable) StallAnswers(tb testing.TB) (flow func()) {
+	c.answers.Lock()
+	flow = sync.OnceFunc(c.answers.Unlock)
+	tb.Cleanup(flow)
+	return flow
+}
 
 // Cut ends all connections without a word and lets no new one live.
 func (c *Cable) Cut() {

@@ -38,11 +38,7 @@ func startRedis(t *testing.T, args func(port string) []string) (port string) {
 func startOwnRedis(t *testing.T, args func(port string) []string) *ownRedis {
 	t.Helper()
 	for try := 1; ; try++ {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		must(t, err)
-		_, port, err := net.SplitHostPort(l.Addr().String())
-		must(t, err)
-		must(t, l.Close()) // and somebody else may take it before the server does
+		port := freePort(t)
 		if r, ok := startRedisAt(t, port, args(port)); ok {
 			return r
 		}
@@ -50,6 +46,17 @@ func startOwnRedis(t *testing.T, args func(port string) []string) *ownRedis {
 			t.Fatalf("redis-server does not listen: %v", args(port))
 		}
 	}
+}
+
+// freePort is a port that nobody has. Somebody else may take it before the server does.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	must(t, err)
+	must(t, l.Close())
+	return port
 }
 
 // startRedisAt starts a redis-server that listens on a port, and says whether it does.

@@ -1,0 +1,59 @@
+package redislayer
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/tideway-go/tideway/layers"
+)
+
+// A channel that has ended becomes no member.
+func TestJoinAfterTheEnd(t *testing.T) {
+	b := newBed(t, 1)
+	p := b.process(nil)
+	ended := p.channel()
+	must(t, p.EndChannel(t.Context(), ended))
+	if err := p.GroupAdd(t.Context(), "room", ended); !errors.Is(err, layers.ErrNoChannel) {
+		t.Errorf("L10: a channel that has ended is added: %v, want ErrNoChannel", err)
+	}
+	if got := b.members("room"); len(got) != 0 {
+		t.Errorf("L10: after a channel that has ended was added the group has %v", got)
+	}
+}
+
+// A member of a Python process, which nobody renews, is none after the group's expiry: L10 as Redis can keep it.
+func TestForgottenMember(t *testing.T) {
+	b := newBed(t, 1)
+	p := b.process(nil)
+	key := b.prefix + ":group:room"
+	for i, age := range []time.Duration{25 * time.Hour, 23 * time.Hour} {
+		b.number("ZADD", key, decimal(seconds(time.Now().Add(-age))), fmt.Sprint(pythonProcess, i))
+	}
+	p.groupSend("room", "a")
+	if got := b.members("room"); !slices.Equal(got, []string{pythonProcess + "1"}) {
+		t.Errorf("L10: the group has %q after a day, want the younger one", got)
+	}
+}
+
+// Case 22: a group's message is where the process of each member listens, by the name that its members share.
+func TestGroupOnThreeHosts(t *testing.T) {
+	b := newBed(t, 3)
+	p := b.process(nil)
+	for process := range 9 {
+		name := fmt.Sprintf("specific.%032d!", process)
+		for i := range 3 {
+			p.join("room", name+fmt.Sprint(i))
+		}
+	}
+	p.groupSend("room", "a")
+	for process := range 9 {
+		name := fmt.Sprintf("specific.%032d!", process)
+		host := b.client(shardOf(name, 3))
+		if n, err := do(t, host, "ZCARD", b.prefix+name).AsInt64(); err != nil || n != 1 {
+			t.Errorf("case 22: %s has %d messages on the host where it listens, %v, want 1", name, n, err)
+		}
+	}
+}
