@@ -42,12 +42,18 @@ import (
 //	TIDEWAY_DRAIN_DELAY         DrainDelay
 //
 // The error names each variable that makes no sense, with its value and what to write. A variable of another name is ignored, also
-// one that begins with TIDEWAY_: print the Options at the start, as the example of [Server.RunUntilSignal] does, to see what holds.
+// one that begins with TIDEWAY_, which may be the application's own; where the name is nearly one of these, the Logger of base gets
+// a warning. Print the Options at the start, as the example of [Server.RunUntilSignal] does, to see what holds.
 func FromEnv(base *Options) (*Options, error) {
 	opts := &Options{}
 	if base != nil {
 		*opts = *base
 	}
+	log := opts.Logger
+	if log == nil {
+		log = defaultLogger()
+	}
+	warnMisspelt(log)
 	var wrong []error
 	for _, v := range variables {
 		text := strings.TrimSpace(os.Getenv(v.name))
@@ -76,22 +82,38 @@ func FromEnv(base *Options) (*Options, error) {
 	return opts, nil
 }
 
-// together is what is wrong with the whole. Half a certificate is told by the variable's name, the rest as New tells it.
+// together is what is wrong with the whole: variables that contradict each other, or what base says.
 func (o *Options) together() error {
+	proxied := o.ProxyProtocol || slices.ContainsFunc(o.Listeners, func(l Listener) bool { return l.ProxyProtocol })
 	switch {
 	case o.CertFile != "" && o.KeyFile == "":
-		return fmt.Errorf("CertFile is %q without KeyFile: set TIDEWAY_KEY_FILE too", o.CertFile)
+		return fmt.Errorf("CertFile is %q without KeyFile: set TIDEWAY_KEY_FILE too, beside TIDEWAY_CERT_FILE", o.CertFile)
 	case o.KeyFile != "" && o.CertFile == "":
-		return fmt.Errorf("KeyFile is %q without CertFile: set TIDEWAY_CERT_FILE too", o.KeyFile)
+		return fmt.Errorf("KeyFile is %q without CertFile: set TIDEWAY_CERT_FILE too, beside TIDEWAY_KEY_FILE", o.KeyFile)
+	case o.CertFile != "" && o.TLS != nil && hasCertificate(o.TLS):
+		return errors.New("the program has a certificate of its own, in Options.TLS: leave TIDEWAY_CERT_FILE and TIDEWAY_KEY_FILE out")
+	case o.ProxyHeaders && len(o.TrustedProxies) == 0:
+		return errors.New(`TIDEWAY_PROXY_HEADERS without TIDEWAY_TRUSTED_PROXIES would believe nobody: write the proxy's address there, or "unix"`)
+	case proxied && len(o.TrustedProxies) == 0:
+		return errors.New("TIDEWAY_PROXY_PROTOCOL without TIDEWAY_TRUSTED_PROXIES would let nobody in: write the load balancer's address there")
+	case o.MaxAge > 0 && o.PingInterval < 0:
+		return errors.New("TIDEWAY_MAX_AGE without TIDEWAY_PING_INTERVAL: connections are looked at when pings are due; leave that out for the default")
 	}
-	return o.problem()
+	if err := o.problem(); err != nil {
+		return fmt.Errorf("the options that it is laid over: %w", err) // each variable has been tried
+	}
+	return nil
 }
 
 // problem is what New would panic with.
 func (o *Options) problem() (err error) {
 	defer func() {
-		if v := recover(); v != nil {
-			err = errors.New(strings.TrimPrefix(fmt.Sprint(v), "asgi/server: New: "))
+		switch v := recover().(type) {
+		case nil:
+		case string:
+			err = errors.New(strings.TrimPrefix(v, "asgi/server: New: "))
+		default:
+			panic(v) // a fault of ours
 		}
 	}()
 	parseOrigins(o.Origins)

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"crypto/tls"
+	"fmt"
 	"os"
 	"reflect"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/tideway-go/tideway/asgi/server"
 )
@@ -111,15 +113,58 @@ func TestFromEnvErrors(t *testing.T) {
 		}
 	}
 	for want, vars := range map[string]map[string]string{
-		`environment: CertFile is "a" without KeyFile: set TIDEWAY_KEY_FILE too`:  {"TIDEWAY_CERT_FILE": "a"},
-		`environment: KeyFile is "b" without CertFile: set TIDEWAY_CERT_FILE too`: {"TIDEWAY_KEY_FILE": "b"},
-		"ProxyHeaders without TrustedProxies":                                     {"TIDEWAY_PROXY_HEADERS": "true"},
-		"ProxyProtocol without TrustedProxies would let nobody in":                {"TIDEWAY_PROXY_PROTOCOL": "true"},
+		`environment: CertFile is "a" without KeyFile: set TIDEWAY_KEY_FILE too`:    {"TIDEWAY_CERT_FILE": "a"},
+		`environment: KeyFile is "b" without CertFile: set TIDEWAY_CERT_FILE too`:   {"TIDEWAY_KEY_FILE": "b"},
+		"environment: TIDEWAY_PROXY_HEADERS without TIDEWAY_TRUSTED_PROXIES would":  {"TIDEWAY_PROXY_HEADERS": "true"},
+		"environment: TIDEWAY_PROXY_PROTOCOL without TIDEWAY_TRUSTED_PROXIES would": {"TIDEWAY_PROXY_PROTOCOL": "true"},
+		"would let nobody in: write the load balancer's address there":              {"TIDEWAY_PROXY_PROTOCOL": "true", "TIDEWAY_LISTEN": ":1,:2"},
+		"environment: TIDEWAY_MAX_AGE without TIDEWAY_PING_INTERVAL":                {"TIDEWAY_MAX_AGE": "1h", "TIDEWAY_PING_INTERVAL": "off"},
 	} {
 		environment(t, vars)
 		if _, err := server.FromEnv(nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v", vars, err)
 		}
+	}
+}
+
+// What base says wrong is told as its fault, and what it contradicts by the variable's name.
+func TestFromEnvErrorsOfBase(t *testing.T) {
+	own := &tls.Config{Certificates: []tls.Certificate{{}}}
+	for want, tc := range map[string]struct {
+		base server.Options
+		vars map[string]string
+	}{
+		"leave TIDEWAY_CERT_FILE and TIDEWAY_KEY_FILE out":                     {server.Options{TLS: own}, map[string]string{"TIDEWAY_CERT_FILE": "a", "TIDEWAY_KEY_FILE": "b"}},
+		"set TIDEWAY_KEY_FILE too":                                             {server.Options{CertFile: "a"}, nil},
+		"the options that it is laid over: Options.PingTimeout is -1s":         {server.Options{PingTimeout: -time.Second}, nil},
+		"the options that it is laid over: Options.Origins: \"\": the host is": {server.Options{Origins: []string{""}}, map[string]string{"TIDEWAY_LISTEN": ":1"}},
+	} {
+		environment(t, tc.vars)
+		if _, err := server.FromEnv(&tc.base); err == nil || !strings.HasPrefix(err.Error(), "asgi/server: environment: ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v, want %q", tc.vars, err, want)
+		}
+	}
+}
+
+// A name that is nearly one of ours is worth one line, without the value. Others are an application's own, or a test's.
+func TestFromEnvMisspelt(t *testing.T) {
+	for name, want := range map[string]string{
+		"TIDEWAY_ORIGIN": "TIDEWAY_ORIGINS", "TIDEWAY_LISTENS": "TIDEWAY_LISTEN", "TIDEWAY_LITSEN": "TIDEWAY_LISTEN", "TIDEWAY_MAXBODY": "TIDEWAY_MAX_BODY",
+		"TIDEWAY_MAX_WEBSOCKET": "TIDEWAY_MAX_WEBSOCKETS", "TIDEWAY_TRUSTED_PROXY": "TIDEWAY_TRUSTED_PROXIES", "TIDEWAY_PONG_TIMEOUT": "TIDEWAY_PING_TIMEOUT",
+		"tideway_root_path": "TIDEWAY_ROOT_PATH", "TIDEWAY_CERTFILE": "TIDEWAY_CERT_FILE", "TIDEWAY_COMPRESION": "TIDEWAY_COMPRESSION",
+		"TIDEWAY_LAYER_DEFAULT": "", "TIDEWAY_LAYER_JOBS": "", "TIDEWAY_REQUIRE": "", "TIDEWAY_LONG": "", "TIDEWAY_FLOOD": "", "TIDEWAY_FLOOD_ADDR": "",
+		"TIDEWAY_CHAT_NODE": "", "TIDEWAY_TEST_SYSTEMD": "", "TIDEWAY_DATABASE": "", "TIDEWAY_": "", "TIDEWAY": "", "ORIGIN": "", "TIDEWAY_MAX_BODY": "",
+	} {
+		environment(t, map[string]string{name: "1"})
+		core, logs := observer.New(zap.DebugLevel)
+		if _, err := server.FromEnv(&server.Options{Logger: zap.New(core)}); err != nil {
+			t.Error(err)
+		}
+		got := fmt.Sprint(logs.All())
+		if want == "" && logs.Len() != 0 || want != "" && (logs.FilterLevelExact(zap.WarnLevel).Len() != 1 || !strings.Contains(got, name+": did you mean "+want+"?")) {
+			t.Errorf("%s: the lines are %s, want %q", name, got, want)
+		}
+		os.Unsetenv(name) // Setenv restores it
 	}
 }
 
@@ -133,6 +178,7 @@ func TestOptionsString(t *testing.T) {
 		`Listeners=[:8000 unix:/run/app.sock plain mode=0600 :9000 proxy-protocol] CertFile="/c.pem" KeyFile="/k.pem" MaxWebSockets=50 MaxMessage=off Compression=true`: {
 			Listeners: []server.Listener{{Addr: ":8000"}, {Addr: "unix:/run/app.sock", Plain: true, Mode: 0o600}, {Addr: ":9000", ProxyProtocol: true}},
 			CertFile:  "/c.pem", KeyFile: "/k.pem", MaxMessage: -1, MaxWebSockets: 50, Compression: true},
+		`Listeners=["unix:/a b\nc" mode=0600]`:                   {Listeners: []server.Listener{{Addr: "unix:/a b\nc", Mode: 0o600}}},
 		`Origins=["a.example" "b.example"] AppCloseTimeout=1m0s`: {Origins: []string{"a.example", "b.example"}, AppCloseTimeout: time.Minute},
 	} {
 		if got := o.String(); got != want {

@@ -72,6 +72,10 @@ func (l Listener) checkAddr() error {
 func checkTCP(addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
+		var about *net.AddrError
+		if errors.As(err, &about) {
+			err = errors.New(about.Err) // the address is in the message already, quoted
+		}
 		return fmt.Errorf(`it is no address (%w): write "127.0.0.1:8000", "[::1]:8000", ":8000", "unix:/run/app.sock", "fd:3" or "systemd"`, err)
 	}
 	if _, err := net.LookupPort("tcp", port); err != nil || port == "" {

@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -58,6 +59,9 @@ func orOffText(off bool, v any) string {
 // String is the address with what is special about it, such as "unix:/run/app.sock plain mode=0600".
 func (l Listener) String() string {
 	s := l.Addr
+	if quoted := strconv.Quote(s); len(quoted) != len(s)+2 || strings.Contains(s, " ") {
+		s = quoted
+	}
 	if l.Plain {
 		s += " plain"
 	}
