@@ -21,6 +21,9 @@ const defaultMaxBody = 1 << 20
 // Not the return of the handler ends the response but its last part, so that layer messages and [Conn.Go] can go on with it:
 // a long poll, or a stream of server-sent events that answers a POST ([Conn.SendSSE]; for a GET see [AsyncSSEConsumer]).
 //
+// Nothing bounds how long a handler takes: middleware.Timeout does, around routes whose responses end. Where one goes on as a
+// stream, give what the handler waits for before a ctx with a deadline.
+//
 // Channels: AsyncHttpConsumer.
 type AsyncHTTPConsumer[S any] struct {
 	// New makes the state of one request; default new(S).
@@ -56,6 +59,7 @@ type exchange struct {
 	body     []byte       // until it is whole
 	size     int          // of what has come
 	asked    bool         // the handler has been called; under Conn.mu
+	started  bool         // the response, but for a stream's, which says so itself; under Conn.mu
 	trailers bool         // they were announced; under Conn.mu
 	complete bool         // the response; under Conn.mu
 	stream   *eventStream // nil: no server-sent events; under Conn.mu

@@ -55,7 +55,7 @@ func (c *Conn) answer(ctx context.Context, op string, ev asgi.Event) error {
 func (x *exchange) sent(ev asgi.Event) (completes bool) {
 	switch ev := ev.(type) {
 	case asgi.HTTPResponseStart:
-		x.trailers = ev.Trailers
+		x.started, x.trailers = true, ev.Trailers
 	case asgi.HTTPResponseBody:
 		x.complete = !ev.MoreBody && !x.trailers
 		x.stream.wrote()

@@ -51,6 +51,10 @@ type AsyncSSEConsumer[S any] struct {
 	// Heartbeat is how long nothing may be sent before a comment is, so that proxies keep the connection and its loss is
 	// noticed. Default 15 s; less than 0 is never: then a client that is lost without a word is noticed with the next event.
 	Heartbeat time.Duration
+	// ConnectTimeout is how long the joining of Groups and Connect may take until the stream has begun, be it by their end or by
+	// what Connect sends. Then the client gets 503, which a browser does not come back after by itself, and ctx ends; a Connect that
+	// ignores it is named in the log 10 s later. Default 5 s, as servers give to a handshake; less than 0 is no limit.
+	ConnectTimeout time.Duration
 	// Retry tells browsers how long to wait before they come back; default is theirs, some 3 s.
 	Retry time.Duration
 
@@ -92,6 +96,12 @@ func (d AsyncSSEConsumer[S]) App() asgi.App {
 	if d.Heartbeat > 0 && d.Heartbeat < time.Millisecond {
 		panic(fmt.Sprintf("consumers: %s: Heartbeat is %v: give a time such as 15*time.Second, or less than 0 for none", t.name, d.Heartbeat))
 	}
+	if d.ConnectTimeout > 0 && d.ConnectTimeout < time.Millisecond {
+		panic(fmt.Sprintf("consumers: %s: ConnectTimeout is %v: give a time such as 5*time.Second, or less than 0 for no limit", t.name, d.ConnectTimeout))
+	}
+	if d.ConnectTimeout == 0 {
+		d.ConnectTimeout = defaultConnectTimeout
+	}
 	if d.Heartbeat == 0 {
 		d.Heartbeat = defaultHeartbeat
 	}
@@ -121,6 +131,24 @@ func (d *AsyncSSEConsumer[S]) connect(c *Conn) error {
 	if m := c.scope.Method(); m != http.MethodGet && m != http.MethodHead {
 		return asgi.Deny{Status: http.StatusMethodNotAllowed, Header: http.Header{"Allow": {"GET, HEAD"}}}
 	}
+	if err := d.decide(c); err != nil || c.answeredAlready() {
+		return err
+	}
+	if _, err := c.startStream(c.context(), nil); err != nil {
+		return c.errorf("start events", err)
+	}
+	if c.scope.Method() == http.MethodHead {
+		return c.closeStream(c.context())
+	}
+	return nil
+}
+
+// decide joins the groups and calls Connect, within ConnectTimeout.
+func (d *AsyncSSEConsumer[S]) decide(c *Conn) error {
+	if len(d.Groups) == 0 && d.Connect == nil {
+		return nil
+	}
+	defer c.boundConnect(d.ConnectTimeout)()
 	for _, group := range d.Groups {
 		if err := c.GroupAdd(c.context(), group); err != nil {
 			return c.errorf("join its Groups", err)
@@ -130,15 +158,6 @@ func (d *AsyncSSEConsumer[S]) connect(c *Conn) error {
 		if err := d.Connect(c.state.(*S), c.context(), c); err != nil {
 			return c.refusal(err)
 		}
-	}
-	if c.answeredAlready() {
-		return nil
-	}
-	if _, err := c.startStream(c.context(), nil); err != nil {
-		return c.errorf("start events", err)
-	}
-	if c.scope.Method() == http.MethodHead {
-		return c.closeStream(c.context())
 	}
 	return nil
 }

@@ -312,6 +312,7 @@ func TestSSEMistakes(t *testing.T) {
 	for want, make := range map[string]func() asgi.App{
 		"Retry is":                stream{Retry: 10}.App,
 		"Heartbeat is":            stream{Heartbeat: 10}.App,
+		"ConnectTimeout is":       stream{ConnectTimeout: 5}.App,
 		"Groups":                  stream{Groups: []string{"no room"}}.App,
 		"listed twice":            stream{Forward: append(consumers.Types(noted), consumers.Types(noted)...)}.App,
 		"Handle and Stream":       request{Handle: noHandle, Stream: noStream}.App,

@@ -107,16 +107,23 @@ func (c *Conn) sendStream(ctx context.Context, op string, data []byte) error {
 	return c.answer(ctx, op, asgi.HTTPResponseBody{Body: data, MoreBody: true})
 }
 
+// eventStream is the stream that the response is or may become.
+func (c *Conn) eventStream() *eventStream {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.exchange.stream == nil {
+		c.exchange.stream = &eventStream{since: time.Now()}
+	}
+	return c.exchange.stream
+}
+
 // startStream begins the stream unless it has begun, and reports whether it did.
 func (c *Conn) startStream(ctx context.Context, header http.Header) (bool, error) {
 	if c.exchange == nil {
 		return false, fmt.Errorf("a scope of type %q has no response: server-sent events answer a request", c.scope.Type())
 	}
+	s := c.eventStream()
 	c.mu.Lock()
-	if c.exchange.stream == nil {
-		c.exchange.stream = &eventStream{since: time.Now()}
-	}
-	s := c.exchange.stream
 	begun := s.begun
 	c.mu.Unlock()
 	if begun {

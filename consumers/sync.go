@@ -117,6 +117,8 @@ type SyncSSEConsumer[S any] struct {
 	Messages   []Handler[S]
 	Forward    []Forwarder
 	Logger     *zap.Logger
+	// ConnectTimeout includes the wait for Limit. The client gets its 503, and Connect goes on to its end.
+	ConnectTimeout time.Duration
 	// Limit bounds how many handlers run at once among all tables that name it; default no bound.
 	Limit *Limit
 }
@@ -125,8 +127,9 @@ type SyncSSEConsumer[S any] struct {
 func (d SyncSSEConsumer[S]) App() asgi.App {
 	a := AsyncSSEConsumer[S]{
 		New: d.New, Layer: d.Layer, Groups: d.Groups, Heartbeat: d.Heartbeat, Retry: d.Retry, Forward: d.Forward, Logger: d.Logger,
-		Disconnect: async1(nil, d.Disconnect),
-		Messages:   limited(d.Limit, d.Messages),
+		ConnectTimeout: d.ConnectTimeout,
+		Disconnect:     async1(nil, d.Disconnect),
+		Messages:       limited(d.Limit, d.Messages),
 	}
 	if d.Connect != nil {
 		a.Connect = func(s *S, ctx context.Context, c *Conn) error {
