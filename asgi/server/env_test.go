@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,18 +36,19 @@ func TestFromEnv(t *testing.T) {
 		vars map[string]string
 		want server.Options
 	}{
-		"nothing":      {nil, nil, server.Options{}},
-		"nothing new":  {&server.Options{Addr: ":1"}, map[string]string{"TIDEWAY_LISTEN": " "}, server.Options{Addr: ":1"}},
-		"address":      {&server.Options{Addr: ":1"}, map[string]string{"TIDEWAY_LISTEN": "[::1]:8000"}, server.Options{Addr: "[::1]:8000"}},
-		"unix":         {nil, map[string]string{"TIDEWAY_LISTEN": "unix:/a"}, server.Options{Listeners: []server.Listener{{Addr: "unix:/a", Plain: true}}}},
-		"several":      {&server.Options{Addr: ":1"}, map[string]string{"TIDEWAY_LISTEN": ":8000, systemd:web,unix:/a"}, server.Options{Listeners: []server.Listener{{Addr: ":8000"}, {Addr: "systemd:web"}, {Addr: "unix:/a", Plain: true}}}},
-		"PROXY":        {nil, map[string]string{"TIDEWAY_PROXY_PROTOCOL": "1", "TIDEWAY_TRUSTED_PROXIES": "10.0.0.0/8,unix"}, server.Options{ProxyProtocol: true, TrustedProxies: []string{"10.0.0.0/8", "unix"}}},
-		"PROXY, two":   {nil, map[string]string{"TIDEWAY_LISTEN": ":1,:2", "TIDEWAY_PROXY_PROTOCOL": "true", "TIDEWAY_TRUSTED_PROXIES": "10.0.0.1"}, server.Options{Listeners: []server.Listener{{Addr: ":1", ProxyProtocol: true}, {Addr: ":2", ProxyProtocol: true}}, TrustedProxies: []string{"10.0.0.1"}}},
-		"PROXY, base":  {&server.Options{ProxyProtocol: true, TrustedProxies: []string{"unix"}}, map[string]string{"TIDEWAY_LISTEN": ":1,:2"}, server.Options{Listeners: []server.Listener{{Addr: ":1", ProxyProtocol: true}, {Addr: ":2", ProxyProtocol: true}}, TrustedProxies: []string{"unix"}}},
-		"headers":      {&server.Options{TrustedProxies: []string{"unix"}}, map[string]string{"TIDEWAY_PROXY_HEADERS": "true"}, server.Options{ProxyHeaders: true, TrustedProxies: []string{"unix"}}},
-		"off":          {nil, map[string]string{"TIDEWAY_PING_INTERVAL": "off", "TIDEWAY_MAX_MESSAGE": "off"}, server.Options{PingInterval: -1, MaxMessage: -1}},
-		"false":        {&server.Options{Compression: true}, map[string]string{"TIDEWAY_COMPRESSION": "false"}, server.Options{}},
-		"certificates": {nil, map[string]string{"TIDEWAY_CERT_FILE": "/c.pem", "TIDEWAY_KEY_FILE": "/k.pem"}, server.Options{CertFile: "/c.pem", KeyFile: "/k.pem"}},
+		"nothing":                  {nil, nil, server.Options{}},
+		"nothing new":              {&server.Options{Addr: ":1"}, map[string]string{"TIDEWAY_LISTEN": " "}, server.Options{Addr: ":1"}},
+		"address":                  {&server.Options{Addr: ":1"}, map[string]string{"TIDEWAY_LISTEN": "[::1]:8000"}, server.Options{Addr: "[::1]:8000"}},
+		"unix":                     {nil, map[string]string{"TIDEWAY_LISTEN": "unix:/a"}, server.Options{Listeners: []server.Listener{{Addr: "unix:/a", Plain: true}}}},
+		"several":                  {&server.Options{Addr: ":1"}, map[string]string{"TIDEWAY_LISTEN": ":8000, systemd:web,unix:/a"}, server.Options{Listeners: []server.Listener{{Addr: ":8000"}, {Addr: "systemd:web"}, {Addr: "unix:/a", Plain: true}}}},
+		"PROXY":                    {nil, map[string]string{"TIDEWAY_PROXY_PROTOCOL": "1", "TIDEWAY_TRUSTED_PROXIES": "10.0.0.0/8,unix"}, server.Options{ProxyProtocol: true, TrustedProxies: []string{"10.0.0.0/8", "unix"}}},
+		"PROXY, two":               {nil, map[string]string{"TIDEWAY_LISTEN": ":1,:2", "TIDEWAY_PROXY_PROTOCOL": "true", "TIDEWAY_TRUSTED_PROXIES": "10.0.0.1"}, server.Options{Listeners: []server.Listener{{Addr: ":1", ProxyProtocol: true}, {Addr: ":2", ProxyProtocol: true}}, TrustedProxies: []string{"10.0.0.1"}}},
+		"PROXY, base":              {&server.Options{ProxyProtocol: true, TrustedProxies: []string{"unix"}}, map[string]string{"TIDEWAY_LISTEN": ":1,:2"}, server.Options{Listeners: []server.Listener{{Addr: ":1", ProxyProtocol: true}, {Addr: ":2", ProxyProtocol: true}}, TrustedProxies: []string{"unix"}}},
+		"PROXY, listeners of base": {&server.Options{Listeners: []server.Listener{{Addr: ":1"}}}, map[string]string{"TIDEWAY_PROXY_PROTOCOL": "true", "TIDEWAY_TRUSTED_PROXIES": "unix"}, server.Options{Listeners: []server.Listener{{Addr: ":1", ProxyProtocol: true}}, TrustedProxies: []string{"unix"}}},
+		"headers":                  {&server.Options{TrustedProxies: []string{"unix"}}, map[string]string{"TIDEWAY_PROXY_HEADERS": "true"}, server.Options{ProxyHeaders: true, TrustedProxies: []string{"unix"}}},
+		"off":                      {nil, map[string]string{"TIDEWAY_PING_INTERVAL": "off", "TIDEWAY_MAX_MESSAGE": "off"}, server.Options{PingInterval: -1, MaxMessage: -1}},
+		"false":                    {&server.Options{Compression: true}, map[string]string{"TIDEWAY_COMPRESSION": "false"}, server.Options{}},
+		"certificates":             {nil, map[string]string{"TIDEWAY_CERT_FILE": "/c.pem", "TIDEWAY_KEY_FILE": "/k.pem"}, server.Options{CertFile: "/c.pem", KeyFile: "/k.pem"}},
 		"the others": {nil, map[string]string{
 			"TIDEWAY_ORIGINS": "https://a.example,b.example", "TIDEWAY_ROOT_PATH": "/live", "TIDEWAY_SERVER_HEADER": "tide", "TIDEWAY_COMPRESSION": "true",
 			"TIDEWAY_MAX_MESSAGE": "1", "TIDEWAY_MAX_BODY": "2", "TIDEWAY_MAX_WEBSOCKETS": "3", "TIDEWAY_MAX_HANDSHAKES": "4", "TIDEWAY_MAX_REQUESTS": "5",
@@ -66,6 +68,7 @@ func TestFromEnv(t *testing.T) {
 			var before server.Options
 			if tc.base != nil {
 				before = *tc.base
+				before.Listeners = slices.Clone(before.Listeners)
 			}
 			got, err := server.FromEnv(tc.base)
 			if err != nil {

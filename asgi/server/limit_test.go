@@ -154,6 +154,26 @@ func TestMaxBody(t *testing.T) {
 	}
 }
 
+// A body whose length is too large is refused before it comes, and the client is told that the connection ends with that: what follows
+// on it may be the body, or never come.
+func TestMaxBodyIsRefusedAtOnce(t *testing.T) {
+	for name, begin := range map[string]func(testing.TB, asgi.App, server.Options) *site{"serve": variant{}.serve, "mounted": variant{}.mountPipes} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := begin(t, pages, server.Options{MaxBody: 10})
+				p, start := s.peer(), time.Now()
+				resp, err := p.request(post + "Content-Length: 11\r\n\r\n")
+				if err != nil || resp.StatusCode != 413 || !resp.Close {
+					t.Fatalf("got %v, %v, want 413 and the header Connection: close", resp, err)
+				}
+				if err := takes(start, 0); err != nil {
+					t.Error("the answer waits for the body: ", err)
+				}
+			})
+		})
+	}
+}
+
 // A body that drips is 408 when a piece has taken its time, with one line; a slow application is not the client's fault, and a client
 // that sends 64 KiB in each time may go on for ever.
 func TestBodyTimeout(t *testing.T) {
@@ -304,6 +324,25 @@ func TestUnderscores(t *testing.T) {
 		}
 		if header.Get("X-Real") != "3" {
 			t.Error("case 176: another header has gone too")
+		}
+	}
+}
+
+// The request is its sender's: net/http middleware around the server finds in it what came, also the headers that no application sees.
+func TestUnderscoresStayInTheRequest(t *testing.T) {
+	for _, request := range []string{get, handshake} {
+		left := make(chan http.Header, 1)
+		v := variant{handler: func(h http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				h.ServeHTTP(w, r)
+				left <- r.Header
+			})
+		}}
+		if _, err := v.mount(t, pages, server.Options{}).peer().request(request + "X_User: 2\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if header := <-left; header.Get("X_User") != "2" {
+			t.Errorf("the server has changed the header of the request to %v", header)
 		}
 	}
 }

@@ -127,6 +127,32 @@ func TestCertificateReload(t *testing.T) {
 	})
 }
 
+// The files of a certificate are looked at once a second, however many handshakes there are.
+func TestCertificateLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		files, second := newCertFiles(t, issue(t, "first")), issue(t, "second")
+		s := variant{}.serve(t, pages, server.Options{CertFile: files.cert, KeyFile: files.key})
+		for _, tc := range []struct {
+			wait time.Duration
+			want string
+		}{{2 * time.Second, "first"}, {0, "first"}, {999 * time.Millisecond, "first"}, {time.Millisecond, "second"}} {
+			<-time.After(tc.wait)
+			c, err := s.dial()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, got, err := shake(c, &tls.Config{}); got != tc.want || err != nil {
+				t.Errorf("after %v more the certificate is %q, %v, want %q", tc.wait, got, err, tc.want)
+			}
+			c.Close()
+			if tc.wait == 2*time.Second { // just looked
+				files.write(t, files.cert, second.cert)
+				files.write(t, files.key, second.key)
+			}
+		}
+	})
+}
+
 // Many handshakes look at the files together while they change.
 func TestCertificateReloadAtOnce(t *testing.T) {
 	files := newCertFiles(t, issue(t, "first"))

@@ -104,6 +104,49 @@ func TestReadyServer(t *testing.T) {
 	}
 }
 
+// TestReadyServerStarts: a server whose application gets ready is not, and says so.
+func TestReadyServerStarts(t *testing.T) {
+	asked, complete := make(chan struct{}), make(chan struct{})
+	srv := server.New(asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+		if scope.Type() != asgi.Lifespan {
+			return asgi.Deny{}
+		}
+		if _, err := receive(ctx); err != nil {
+			return err
+		}
+		close(asked)
+		<-complete
+		if err := send(ctx, asgi.LifespanStartupComplete{}); err != nil {
+			return err
+		}
+		_, err := receive(ctx)
+		return errors.Join(err, send(ctx, asgi.LifespanShutdownComplete{}))
+	}), &server.Options{Logger: zap.NewNop()})
+	h := (&admin.Server{Servers: map[string]*server.Server{"public": srv}}).Handler()
+	wantProblem(t, h, "", "") // it may be mounted in a mux, and never run by itself
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	over := make(chan error)
+	go func() { over <- srv.Serve(ctx, ln) }() // ends with ctx; received below
+	<-asked
+	wantProblem(t, h, "server public", "it has not started")
+	close(complete)
+	answer, err := http.Get("http://" + ln.Addr().String()) // waits until it serves
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	http.DefaultClient.CloseIdleConnections()
+	wantProblem(t, h, "", "")
+	stop()
+	if err := <-over; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestReadyLayerAndWorker: an outage of the broker, and a worker that does not run, are named.
 func TestReadyLayerAndWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
