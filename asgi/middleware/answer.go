@@ -9,11 +9,6 @@ import (
 	"github.com/tideway-go/tideway/asgi"
 )
 
-// concerns reports whether a scope is one that the middleware of this package looks at: a request or a WebSocket.
-func concerns(scope *asgi.Scope) bool {
-	return scope.Type() == asgi.HTTP || scope.Type() == asgi.WebSocket
-}
-
 // begins reports whether event is the answer to a request or a handshake.
 func begins(event asgi.Event) bool {
 	switch event.(type) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/asgi/internal/wrap"
 )
 
 // ErrResponseBegun is returned by [SetCookie] and [DeleteCookie] when the headers have already left.
@@ -24,9 +25,9 @@ var ErrResponseBegun = errors.New("the response has begun: change cookies before
 //
 // Inside of another Cookies it does nothing.
 func Cookies(app asgi.App) asgi.App {
-	needApp("Cookies", app)
+	wrap.NeedApp("asgi/middleware: Cookies", app)
 	return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-		if _, nested := jarKey.Get(scope); nested || !concerns(scope) {
+		if _, nested := jarKey.Get(scope); nested || !wrap.Concerns(scope) {
 			return app.Serve(ctx, scope, receive, send)
 		}
 		_, canDeny := scope.Extension("websocket.http.response")

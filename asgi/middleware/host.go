@@ -8,6 +8,7 @@ import (
 
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/asgi/internal/origin"
+	"github.com/tideway-go/tideway/asgi/internal/wrap"
 )
 
 // Host refuses requests and WebSockets for a host that is not on the list with 400, and the app never starts.
@@ -34,9 +35,9 @@ func Host(patterns ...string) asgi.Middleware {
 		panic(fmt.Sprintf("asgi/middleware: Host: a pattern has the scheme %q: write the host alone, such as \"example.org\"", scheme))
 	}
 	return func(app asgi.App) asgi.App {
-		needApp("Host", app)
+		wrap.NeedApp("asgi/middleware: Host", app)
 		return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-			if concerns(scope) && !list.Any() {
+			if wrap.Concerns(scope) && !list.Any() {
 				if err := checkHost(list, scope); err != nil {
 					return err
 				}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/asgi/internal/origin"
+	"github.com/tideway-go/tideway/asgi/internal/wrap"
 )
 
 // Origin refuses WebSockets of pages that are not on the list with 403, and the app never starts. A browser sends cookies with
@@ -38,7 +39,7 @@ func Origin(patterns ...string) asgi.Middleware {
 		panic("asgi/middleware: Origin: " + err.Error())
 	}
 	return func(app asgi.App) asgi.App {
-		needApp("Origin", app)
+		wrap.NeedApp("asgi/middleware: Origin", app)
 		return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
 			if scope.Type() == asgi.WebSocket && !list.Any() {
 				if err := checkOrigin(list, scope.Header()["Origin"]); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/asgi/internal/origin"
+	"github.com/tideway-go/tideway/asgi/internal/wrap"
 )
 
 // RealIPOptions say which proxies are believed, and what. Nil and the zero value believe a proxy on the same machine.
@@ -55,13 +56,15 @@ func RealIP(opts *RealIPOptions) asgi.Middleware {
 		o = *opts
 	}
 	o.Proxies = o.Proxies.checked("RealIP")
-	needToken("RealIP", "RootPath", o.RootPath, "X-Forwarded-Prefix")
-	o.RootPath = http.CanonicalHeaderKey(o.RootPath)
+	if o.RootPath != "" {
+		wrap.NeedHeader("asgi/middleware: RealIP: RootPath", o.RootPath, "X-Forwarded-Prefix")
+		o.RootPath = http.CanonicalHeaderKey(o.RootPath)
+	}
 	p := believer{o}
 	return func(app asgi.App) asgi.App {
-		needApp("RealIP", app)
+		wrap.NeedApp("asgi/middleware: RealIP", app)
 		return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-			if concerns(scope) {
+			if wrap.Concerns(scope) {
 				seen, err := p.look(scope)
 				if err != nil {
 					return err

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/asgi/internal/wrap"
 )
 
 // Recover gives each failure of an app to handle: a panic as an [*asgi.PanicError], or the error that it returned. What handle
@@ -33,9 +34,9 @@ func Recover(handle func(ctx context.Context, scope *asgi.Scope, err error) erro
 		panic("asgi/middleware: Recover: handle is nil: pass a function that returns the error it is given; without one the server recovers all the same")
 	}
 	return func(app asgi.App) asgi.App {
-		needApp("Recover", app)
+		wrap.NeedApp("asgi/middleware: Recover", app)
 		return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-			if !concerns(scope) {
+			if !wrap.Concerns(scope) {
 				return app.Serve(ctx, scope, receive, send)
 			}
 			var begun atomic.Bool

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/asgi/internal/wrap"
 )
 
 // RequestIDOptions say where ids come from and go to. Nil and the zero value are ready.
@@ -31,15 +32,15 @@ func RequestID(opts *RequestIDOptions) asgi.Middleware {
 		o = *opts
 	}
 	proxies := o.Proxies.checked("RequestID")
-	needToken("RequestID", "Header", o.Header, "X-Request-Id")
-	name := http.CanonicalHeaderKey(o.Header)
-	if name == "" {
-		name = "X-Request-Id"
+	name := "X-Request-Id"
+	if o.Header != "" {
+		wrap.NeedHeader("asgi/middleware: RequestID: Header", o.Header, name)
+		name = http.CanonicalHeaderKey(o.Header)
 	}
 	return func(app asgi.App) asgi.App {
-		needApp("RequestID", app)
+		wrap.NeedApp("asgi/middleware: RequestID", app)
 		return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-			if _, nested := requestIDKey.Get(scope); nested || !concerns(scope) {
+			if _, nested := requestIDKey.Get(scope); nested || !wrap.Concerns(scope) {
 				return app.Serve(ctx, scope, receive, send)
 			}
 			id := ""

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/asgi/internal/wrap"
 )
 
 // Timeout bounds the time from a request to the end of its response. A client that has got nothing by then gets 503 at once;
@@ -27,7 +28,7 @@ func Timeout(d time.Duration) asgi.Middleware {
 		panic(fmt.Sprintf("asgi/middleware: Timeout: %v is no time for an app: write 30*time.Second", d))
 	}
 	return func(app asgi.App) asgi.App {
-		needApp("Timeout", app)
+		wrap.NeedApp("asgi/middleware: Timeout", app)
 		return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
 			if scope.Type() != asgi.HTTP {
 				return app.Serve(ctx, scope, receive, send)

@@ -16,6 +16,7 @@ var importTable = []struct {
 	tests string // what its tests import besides: see everyTest for what all may
 }{
 	// The contract: the standard library only, and nothing of layers.
+	{"asgi/internal/wrap", "asgi", ""}, // what is below asgi shares it, and asgi itself does not import it
 	{"asgi", "", "asgi/server"},
 	{"asgi/middleware", "asgi", "asgi/middleware/... asgi/server consumers routing"},
 	{"asgi/middleware/auth/...", "asgi asgi/middleware/... layers *", "asgi/server consumers layers/... routing"}, // revocations are layer messages

@@ -30,13 +30,13 @@ package accesslog
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/asgi/internal/wrap"
 	"github.com/tideway-go/tideway/asgi/middleware"
 )
 
@@ -65,11 +65,9 @@ func New(opts *Options) asgi.Middleware {
 	o := opts.resolve()
 	var count atomic.Uint64
 	return func(app asgi.App) asgi.App {
-		if app == nil {
-			panic("asgi/middleware/accesslog: New: the app is nil: pass the one that it stands around")
-		}
+		wrap.NeedApp("asgi/middleware/accesslog: New", app)
 		return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-			if scope.Type() != asgi.HTTP && scope.Type() != asgi.WebSocket {
+			if !wrap.Concerns(scope) {
 				return app.Serve(ctx, scope, receive, send)
 			}
 			scope = withID(scope)
@@ -104,20 +102,11 @@ func (o *Options) resolve() Options {
 	if r.Every < 0 {
 		panic("asgi/middleware/accesslog: New: Options.Every is negative: leave it out for every connection, or write 100 for one in a hundred")
 	}
-	for _, name := range r.Header {
-		if !token(name) {
-			panic(fmt.Sprintf("asgi/middleware/accesslog: New: Options.Header has %q, which is no name of a header: write \"User-Agent\"", name))
-		}
+	for i, name := range r.Header {
+		wrap.NeedHeader(fmt.Sprintf("asgi/middleware/accesslog: New: Options.Header[%d]", i), name, "User-Agent")
 	}
 	r.Every = max(r.Every, 1)
 	return r
-}
-
-// token reports whether s may be the name of a header (RFC 9110 section 5.6.2).
-func token(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(c rune) bool {
-		return c <= ' ' || c >= 0x7f || strings.ContainsRune("\"(),/:;<=>?@[\\]{}", c)
-	})
 }
 
 // withID adds the request id to the connection's logger.

@@ -8,23 +8,26 @@ import (
 	"time"
 
 	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/asgi/internal/wrap"
 )
 
 // Middleware finds the user of each request and each WebSocket before the app runs, and lets those without one pass; bad
 // credentials are refused. Other types of scope pass through, as does a connection that is inside of it already.
-func (a *Authenticator[U]) Middleware(app asgi.App) asgi.App { return a.around(app, false) }
+func (a *Authenticator[U]) Middleware(app asgi.App) asgi.App {
+	return a.around("Middleware", app, false)
+}
 
 // Require refuses connections without a user before the app runs: with Options.Refuse, or by waiting for the token of a
 // FirstMessage. It needs no Middleware around it, but works inside of one, around some routes.
-func (a *Authenticator[U]) Require(app asgi.App) asgi.App { return a.around(app, true) }
+func (a *Authenticator[U]) Require(app asgi.App) asgi.App {
+	return a.around("Require", app, true)
+}
 
-func (a *Authenticator[U]) around(app asgi.App, required bool) asgi.App {
+func (a *Authenticator[U]) around(who string, app asgi.App, required bool) asgi.App {
 	if a == nil {
 		panic("auth: the *Authenticator is nil: make it with auth.New before the apps that it stands around")
 	}
-	if app == nil {
-		panic("auth: the app inside is nil: pass the one to protect")
-	}
+	wrap.NeedApp("auth: "+who, app)
 	return &guarding[U]{a, app, required}
 }
 
@@ -37,7 +40,7 @@ type guarding[U any] struct {
 
 // Serve is where an idle WebSocket waits, so what comes before is done in functions that have returned by then.
 func (g *guarding[U]) Serve(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-	if t := scope.Type(); t != asgi.HTTP && t != asgi.WebSocket {
+	if !wrap.Concerns(scope) {
 		return g.app.Serve(ctx, scope, receive, send)
 	}
 	c, inside := g.auth.key.Get(scope)

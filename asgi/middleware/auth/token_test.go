@@ -291,10 +291,14 @@ func TestMistakes(t *testing.T) {
 		var users *auth.Authenticator[account]
 		users.Middleware(asgi.AppFunc(nil))
 	}()
-	defer func() {
-		if recover() == nil {
-			t.Error("Require takes no app for one")
-		}
-	}()
-	tokens(nil).Require(nil)
+	for name, m := range map[string]asgi.Middleware{"Middleware": tokens(nil).Middleware, "Require": tokens(nil).Require} {
+		func() {
+			defer func() {
+				if text, _ := recover().(string); !strings.HasPrefix(text, "auth: "+name+": the app is nil: pass the one") {
+					t.Errorf("%s of no app panics with %q", name, text)
+				}
+			}()
+			m(nil)
+		}()
+	}
 }

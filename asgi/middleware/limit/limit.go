@@ -24,6 +24,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/asgi/internal/wrap"
 )
 
 // New makes the middleware. It panics on options that are nonsense. It needs middleware.RealIP outside of it where there is a
@@ -40,12 +41,10 @@ func New(opts *Options) asgi.Middleware {
 	g := newGate(o)
 	passed := asgi.NewKey[bool]("limit")
 	return func(app asgi.App) asgi.App {
-		if app == nil {
-			panic("asgi/middleware/limit: New: the app is nil: pass the one that it stands around")
-		}
+		wrap.NeedApp("asgi/middleware/limit: New", app)
 		return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
 			_, nested := passed.Get(scope)
-			if nested || scope.Type() != asgi.HTTP && scope.Type() != asgi.WebSocket {
+			if nested || !wrap.Concerns(scope) {
 				return app.Serve(ctx, scope, receive, send)
 			}
 			key := o.Key(scope)

@@ -10,6 +10,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 
 	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/asgi/internal/wrap"
 	"github.com/tideway-go/tideway/asgi/middleware"
 )
 
@@ -26,9 +27,7 @@ func New(manager *scs.SessionManager) asgi.Middleware {
 		panic("sessions: New: " + err.Error())
 	}
 	return func(app asgi.App) asgi.App {
-		if app == nil {
-			panic("sessions: New: the app is nil: pass the one that it stands around")
-		}
+		wrap.NeedApp("sessions: New", app)
 		return middleware.Cookies(serving{manager, app})
 	}
 }
@@ -40,7 +39,7 @@ type serving struct {
 }
 
 func (a serving) Serve(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
-	if t := scope.Type(); t != asgi.HTTP && t != asgi.WebSocket {
+	if !wrap.Concerns(scope) {
 		return a.app.Serve(ctx, scope, receive, send)
 	}
 	if _, err := of(ctx, a.manager); err == nil { // one around this one has done it

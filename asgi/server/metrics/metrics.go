@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/asgi/internal/wrap"
 	"github.com/tideway-go/tideway/asgi/server"
 	"github.com/tideway-go/tideway/consumers"
 	"github.com/tideway-go/tideway/layers"
@@ -64,9 +65,7 @@ func checkBuckets(buckets []float64) {
 // Middleware has the consumers of app followed: their connections, mailboxes and handlers. It is an [asgi.Middleware], and
 // concerns no other app. For a worker, put it around Worker.App.
 func (m *Metrics) Middleware(app asgi.App) asgi.App {
-	if app == nil {
-		panic("metrics: Middleware: the app is nil: pass the one that it stands around")
-	}
+	wrap.NeedApp("metrics: Middleware", app)
 	return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
 		if scope.Type() != asgi.Lifespan {
 			scope = consumers.WithObserver(scope, m.handlers)

@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tideway-go/tideway/asgi"
+	"github.com/tideway-go/tideway/asgi/internal/wrap"
 	"github.com/tideway-go/tideway/consumers"
 )
 
@@ -50,9 +51,7 @@ func New(opts *Options) *Tracing {
 // Middleware makes spans of what app serves: handshakes, requests, and the handlers of consumers. It is an
 // [asgi.Middleware]; put it outside of others, which then run within the span. For a worker, put it around Worker.App.
 func (t *Tracing) Middleware(app asgi.App) asgi.App {
-	if app == nil {
-		panic("tracing: Middleware: the app is nil: pass the one that it stands around")
-	}
+	wrap.NeedApp("tracing: Middleware", app)
 	return asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
 		switch scope.Type() {
 		case asgi.WebSocket:
