@@ -30,6 +30,11 @@ type Server struct {
 	// a check that does not heed the end of its ctx holds the answer up.
 	Checks map[string]func(ctx context.Context) error
 
+	// Hosts are the names by which metrics and profiles may be asked for over the loopback interface, besides localhost and addresses:
+	// this machine's own where it leads there, or one that a proxy on the same machine passes on. Default none. Requests over
+	// other interfaces may have any name.
+	Hosts []string
+
 	// Metrics answers /metrics; default none.
 	Metrics http.Handler
 
@@ -41,9 +46,10 @@ type Server struct {
 }
 
 // Handler is what Run serves, for an application that has a private mux already. It panics where a server, layer, worker or
-// check is nil.
+// check is nil, or where Hosts has what is no name.
 func (s *Server) Handler() http.Handler {
 	checks := s.checks()
+	s.checkHosts()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /live", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, Report{Status: StatusOK})
@@ -54,13 +60,16 @@ func (s *Server) Handler() http.Handler {
 		if report.Status != StatusOK {
 			status = http.StatusServiceUnavailable
 		}
+		if !s.ownName(r) {
+			report.Checks = nil // probes may have any name; what they look at is the status
+		}
 		answer(w, status, report)
 	})
 	if s.Metrics != nil {
-		mux.Handle("GET /metrics", s.Metrics)
+		mux.Handle("GET /metrics", s.guarded(s.Metrics))
 	}
 	if s.Profiles {
-		mux.Handle("GET /debug/pprof/", profiles())
+		mux.Handle("GET /debug/pprof/", s.guarded(profiles()))
 	}
 	return mux
 }

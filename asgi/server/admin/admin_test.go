@@ -307,7 +307,7 @@ func live(t testing.TB, s *admin.Server) (addr string, stop func() error) {
 }
 
 // ask asks a live server under some name.
-func ask(t testing.TB, addr, host, path string) int {
+func ask(t testing.TB, addr, host, path string) (status int, body string) {
 	t.Helper()
 	r, err := http.NewRequest(http.MethodGet, "http://"+addr+path, nil)
 	if err != nil {
@@ -319,36 +319,76 @@ func ask(t testing.TB, addr, host, path string) int {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+	b, err := io.ReadAll(answer.Body)
+	if err != nil {
 		t.Error(err)
 	}
-	return answer.StatusCode
+	return answer.StatusCode, string(b)
 }
 
-// TestRebinding: a name that somebody else has led to the loopback interface gets no profile. Probes may have any name.
+// TestRebinding: a name that somebody else has led to the loopback interface gets no profile, no metrics, and no details. Probes may have
+// any name.
 func TestRebinding(t *testing.T) {
-	addr, stop := live(t, &admin.Server{Profiles: true, Logger: zap.NewNop()})
-	for _, tc := range []struct {
-		host, path string
-		status     int
-	}{
-		{"", "/debug/pprof/", 200},
-		{"localhost:8001", "/debug/pprof/", 200},
-		{"127.0.0.1", "/debug/pprof/", 200},
-		{"[::1]:8001", "/debug/pprof/", 200},
-		{"[::1]", "/debug/pprof/", 200},
-		{"rebound.example", "/debug/pprof/", 403},
-		{"rebound.example:8001", "/debug/pprof/heap", 403},
-		{"192.0.2.1", "/debug/pprof/", 403},
-		{"localhost.example", "/debug/pprof/", 403},
-		{"site.example", "/ready", 200},
+	addr, stop := live(t, &admin.Server{Profiles: true, Metrics: metrics.New(nil).Handler(), Hosts: []string{"app1.internal"}, Logger: zap.NewNop(),
+		Checks: map[string]func(context.Context) error{"database": func(context.Context) error { return errors.New("dial 10.0.0.7: refused") }}})
+	for host, own := range map[string]bool{
+		"": true, "localhost:8001": true, "LOCALHOST": true, "127.0.0.1": true, "[::1]:8001": true, "[::1]": true, "192.0.2.1": true, "[2001:db8::1]:80": true,
+		"app1.internal": true, "App1.internal:8001": true,
+		"rebound.example": false, "rebound.example:8001": false, "localhost.example": false, "127.0.0.1.example": false, "xapp1.internal": false,
+		"app1.internal.example": false, "127.0.0.1.": false, "[rebound.example]": false, "2130706433": false,
 	} {
-		if status := ask(t, addr, tc.host, tc.path); status != tc.status {
-			t.Errorf("%s of %q is %d, want %d", tc.path, tc.host, status, tc.status)
+		guarded, details := http.StatusForbidden, `{"status":"unavailable"}`+"\n"
+		if own {
+			guarded, details = http.StatusOK, `{"status":"unavailable","checks":{"check database":"dial 10.0.0.7: refused"}}`+"\n"
+		}
+		for path, want := range map[string]int{"/debug/pprof/": guarded, "/debug/pprof/heap": guarded, "/metrics": guarded, "/live": http.StatusOK, "/ready": http.StatusServiceUnavailable} {
+			status, body := ask(t, addr, host, path)
+			if status != want || path == "/ready" && body != details {
+				t.Errorf("%s of %q is %d %.200q, want %d", path, host, status, body, want)
+			}
+			if status == http.StatusForbidden && !strings.Contains(body, "to admin.Server.Hosts") {
+				t.Errorf("%s of %q says %q", path, host, body)
+			}
 		}
 	}
 	if err := stop(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRebindingElsewhere: over other interfaces, and in a mux of the application's own, any name will do.
+func TestRebindingElsewhere(t *testing.T) {
+	h := (&admin.Server{Profiles: true, Metrics: metrics.New(nil).Handler()}).Handler()
+	for local, want := range map[net.Addr]int{
+		&net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 8001}: http.StatusOK,
+		&net.TCPAddr{IP: net.IPv4(127, 0, 1, 1)}:            http.StatusForbidden,
+		&net.TCPAddr{IP: net.IPv6loopback}:                  http.StatusForbidden,
+		nil:                                                 http.StatusOK,
+	} {
+		for _, path := range []string{"/metrics", "/debug/pprof/"} {
+			r := httptest.NewRequest(http.MethodGet, "http://app1.internal:8001"+path, nil)
+			if local != nil {
+				r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, local))
+			}
+			w := httptest.NewRecorder()
+			if h.ServeHTTP(w, r); w.Code != want {
+				t.Errorf("%s at %v is %d, want %d", path, local, w.Code, want)
+			}
+		}
+	}
+}
+
+// TestHostsRefused: what is no name of a host is found at the start.
+func TestHostsRefused(t *testing.T) {
+	for _, name := range []string{"", "app1.internal:8001", "http://app1.internal", "*.internal", "a, b"} {
+		func() {
+			defer func() {
+				if got := fmt.Sprint(recover()); !strings.Contains(got, fmt.Sprintf("admin: Server.Hosts has %q: write a name alone", name)) {
+					t.Errorf("%q: panic %q", name, got)
+				}
+			}()
+			(&admin.Server{Hosts: []string{name}}).Handler()
+		}()
 	}
 }
 

@@ -37,8 +37,14 @@
 // # Who may ask
 //
 // Anybody who reaches the listener. Profiles show the program's insides, and making one costs time: name an address that
-// others can reach only in a network that you trust. Profiles over the loopback interface are for requests to a loopback
-// name, so that no page in a browser on the same machine can have a name of its own lead here (DNS rebinding).
+// others can reach only in a network that you trust.
+//
+// A page in a browser on the same machine can have its own name lead to the loopback interface, and then read what is answered
+// there (DNS rebinding). So over that interface metrics and profiles are for requests by localhost, by an address, or by one of
+// Server.Hosts; the answer to others is 403. Probes often have other names, and a supervisor that finds no 200 ends the process:
+// /live and /ready answer all, but by another name /ready has the status alone, without the checks, whose errors may tell where a
+// broker is. Over other interfaces, where Prometheus asks by whatever name it knows, there is no such rule: which machines
+// reach them is for the network to say.
 //
 // The handlers stand on runtime/pprof: net/http/pprof would register itself in http.DefaultServeMux, which may be public.
 package admin
