@@ -287,6 +287,19 @@ func TestRealIPPanics(t *testing.T) {
 	}
 }
 
+// Where two of them stand in one stack, the second reads on from the client that the first has found, and the peer is still the one
+// at the other end of the connection.
+func TestRealIPPeerOfTwo(t *testing.T) {
+	var got *asgi.Scope
+	near := middleware.RealIP(nil)
+	far := middleware.RealIP(&middleware.RealIPOptions{Proxies: middleware.Proxies{Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}})
+	app := near(far(page(func(s *asgi.Scope) error { got = s; return nil })))
+	asgitest.New(t, app).With(&asgitest.Options{Client: "127.0.0.1:1", Header: http.Header{"X-Forwarded-For": {"1.2.3.4, 10.0.0.9"}}}).Request("GET", "/")
+	if got.Client() != "1.2.3.4:0" || middleware.PeerOf(got) != "127.0.0.1:1" {
+		t.Errorf("got %s, the peer %s; want 1.2.3.4:0, 127.0.0.1:1", got.Client(), middleware.PeerOf(got))
+	}
+}
+
 // Within itself it changes nothing more.
 func TestRealIPNests(t *testing.T) {
 	var got *asgi.Scope

@@ -429,7 +429,7 @@ func TestEveryAndSkip(t *testing.T) {
 func TestMistakes(t *testing.T) {
 	for want, f := range map[string]func(){
 		`Options.Header[1] is "a b", which is no name of a header: write`: func() { accesslog.New(&accesslog.Options{Header: []string{"Accept", "a b"}}) },
-		`Options.Header[0] is ""`:        func() { accesslog.New(&accesslog.Options{Header: []string{""}}) },
+		`Options.Header[0] is ""`:      func() { accesslog.New(&accesslog.Options{Header: []string{""}}) },
 		"the app is nil: pass the one": func() { accesslog.New(nil)(nil) },
 	} {
 		func() {

@@ -106,9 +106,8 @@ func (b *bearer) fromQuery(scope *asgi.Scope, name string) *asgi.Scope {
 		if key, err := url.QueryUnescape(key); err != nil || key != name {
 			return false
 		}
-		token, err := url.QueryUnescape(value)
+		token, _ := url.QueryUnescape(value) // "" where it cannot be decoded, which is no token
 		b.add(token)
-		b.bad = b.bad || err != nil
 		return true
 	})
 	rest := strings.Join(kept, "&")

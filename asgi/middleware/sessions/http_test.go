@@ -324,6 +324,47 @@ func TestAfterTheStart(t *testing.T) {
 	})
 }
 
+// What changes the token after the start cannot reach the client: a session that scs itself has renewed is not saved under a token
+// that nobody has, and one that is destroyed needs no cookie, since what the client keeps is worth nothing.
+func TestTokenAfterTheStart(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*scs.SessionManager, context.Context) error
+		want   error
+	}{
+		"renewed by scs": {(*scs.SessionManager).RenewToken, middleware.ErrResponseBegun},
+		"destroyed":      {(*scs.SessionManager).Destroy, nil},
+		"emptied":        {(*scs.SessionManager).Clear, nil},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newManager()
+			token := stored(t, m, "k", "old")
+			var late error
+			site := asgitest.New(t, sessions.New(m)(asgi.AppFunc(func(ctx context.Context, _ *asgi.Scope, _ asgi.Receive, send asgi.Send) error {
+				if err := send(ctx, asgi.HTTPResponseStart{Status: 200}); err != nil {
+					return err
+				}
+				if err := c.change(m, ctx); err != nil {
+					t.Error(err)
+				}
+				late = sessions.Save(ctx, m)
+				if now := m.Token(ctx); now != token && now != "" {
+					if _, found := read(t, m, now, "k"); found {
+						t.Errorf("%s: the store has a session that no client knows", name)
+					}
+				}
+				return send(ctx, asgi.HTTPResponseBody{})
+			})))
+			r := with(site, m, token).Request("GET", "/")
+			if !errors.Is(late, c.want) || len(cookiesOf(r.Header)) > 0 {
+				t.Errorf("SE3: %s after the start: Save returns %v, want %v, and sets %v", name, late, c.want, cookiesOf(r.Header))
+			}
+			if _, found := read(t, m, token, "k"); found {
+				t.Errorf("SE1: %s: the old token is still good", name)
+			}
+		})
+	}
+}
+
 // A store that fails is a failure of the app: before it runs, and in its response.
 func TestStoreFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
