@@ -40,8 +40,8 @@ func newEnding() ending {
 // belongs to whoever runs it: call its Shutdown at the same time (see the example of [Server.ServeHTTP]). If
 // it comes first it waits for streams that only this Shutdown ends; then ctx has ended, and the sockets are cut.
 //
-// When ctx ends, or Shutdown is called a second time, all of that happens at once. A cut is a cut: the close frame is sent where
-// the socket takes it without waiting, and clients that it does not reach see 1006.
+// When ctx ends, or Shutdown is called a second time, all of that happens at once. The close frames have a quarter of a second
+// then, all together, for sockets that do not take them without waiting; clients that they do not reach see 1006.
 //
 // The error counts the applications that did not end; a line names each. A Server that was shut down stays so.
 func (s *Server) Shutdown(ctx context.Context) error {
@@ -103,8 +103,10 @@ func (s *Server) endSockets(hurry context.Context) error {
 		}
 		s.await(hurry, s.opts.AppCloseTimeout)
 	}
+	if hurry.Err() != nil {
+		s.lastWords()
+	}
 	for _, c := range s.list() {
-		c.flush() // in a hurry the close frame had no time yet
 		c.lose(s.goodbye, true)
 	}
 	if n := s.stuck(); n > 0 {
@@ -113,6 +115,22 @@ func (s *Server) endSockets(hurry context.Context) error {
 	s.helpers.Wait()
 	s.flushers.wg.Wait()
 	return nil
+}
+
+// cutTime is what the close frames of a hurried shutdown have to leave, all together.
+const cutTime = 250 * time.Millisecond
+
+// lastWords waits until the close frames that a hurried shutdown has just queued are written. Others may be writing them: a flusher, or
+// where there is TLS a goroutine of the connection.
+func (s *Server) lastWords() {
+	due := time.Now().Add(cutTime)
+	conns := s.list()
+	for _, c := range conns {
+		c.flush()
+	}
+	for _, c := range conns {
+		c.awaitWritten(time.Until(due))
+	}
 }
 
 // stuck gives applications whose sockets have just been cut a moment, then names and counts those that still run.
