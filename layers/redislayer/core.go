@@ -18,8 +18,9 @@ import (
 // Core makes a layer that shares channels and groups with channels_redis.core.RedisChannelLayer. When it returns, the
 // layer is connected to all hosts, or there is an error.
 //
-// While a host does not answer, Core tries again until ctx ends, for 10 s if it has no deadline. Later, connections are made
-// again by themselves, for ever, after waits of 25 ms to 3 s.
+// While a host does not answer, or says that it is not ready (it loads its file, runs a long script, or is a replica without a
+// master), Core tries again until ctx ends, for 10 s if it has no deadline. What a host refuses otherwise, for a wrong password or a missing right,
+// is an error at once. Later, connections are made again by themselves, for ever, after waits of 25 ms to 3 s.
 func Core(ctx context.Context, opts *Options) (*layers.Layer, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
@@ -27,7 +28,9 @@ func Core(ctx context.Context, opts *Options) (*layers.Layer, error) {
 	}
 	o.forCore()
 	layers.New(struct{ driver.Driver }{}, &o.Options) // panics on what cannot work, before a connection is made
-	shards, err := connectAll(ctx, &o, 5)             // BZPOPMIN
+	ctx, cancel := startLimit(ctx)
+	defer cancel()
+	shards, err := connectAll(ctx, &o, 5) // BZPOPMIN
 	if err != nil {
 		return nil, err
 	}
@@ -149,8 +152,8 @@ func wholeSeconds(d time.Duration) string {
 // run announces the process and starts its goroutines.
 func (c *core) run(ctx context.Context) error {
 	for _, s := range c.shards {
-		if err := c.announce(ctx, s); err != nil {
-			return fmt.Errorf("redislayer: start on %s: %w", s.name, ended(ctx, err))
+		if err := insist(ctx, c.log, s.name, func() error { return c.announce(ctx, s) }); err != nil {
+			return fmt.Errorf("redislayer: start on %s: %w", s.name, err)
 		}
 	}
 	for _, s := range c.shards {

@@ -5,8 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/url"
 	"slices"
 	"strconv"
@@ -19,7 +17,6 @@ import (
 
 // Settings of connections.
 const (
-	connectTime = 10 * time.Second // for the first connections, when ctx has no deadline
 	dialTime    = 2 * time.Second
 	writeTime   = 10 * time.Second // for a command to be answered
 	keepAlive   = 5 * time.Second  // between signs of life on an idle connection
@@ -184,35 +181,21 @@ func redact(u *url.URL) string {
 	return clean.String()
 }
 
-// connect makes the client of a host. A server that refuses is an error at once, one that is not there may come.
-func (h *host) connect(ctx context.Context, log *zap.Logger) (rueidis.Client, error) {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, connectTime)
-		defer cancel()
-	}
-	for try := 1; ; try++ {
-		client, err := rueidis.NewClient(h.option)
-		if err == nil {
-			if err = h.suits(ctx, client); err == nil {
-				return client, nil
-			}
+// connect makes the client of a host, and sees that it serves.
+func (h *host) connect(ctx context.Context, log *zap.Logger) (client rueidis.Client, err error) {
+	err = insist(ctx, log, h.name, func() error {
+		if client, err = rueidis.NewClient(h.option); err != nil {
+			return err
 		}
-		if client != nil {
+		if err = h.suits(ctx, client); err != nil {
 			client.Close()
 		}
-		if _, refused := rueidis.IsRedisErr(err); refused || errors.Is(err, errUnsuited) {
-			return nil, fmt.Errorf("redislayer: connect to %s: %w", h.name, err)
-		}
-		if try == 1 {
-			log.Warn("redislayer: no Redis answers; trying again", zap.String("host", h.name), zap.Error(err))
-		}
-		select {
-		case <-time.After(pause(try)):
-		case <-ctx.Done():
-			return nil, fmt.Errorf("redislayer: connect to %s: %w (%w)", h.name, err, context.Cause(ctx))
-		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("redislayer: connect to %s: %w", h.name, err)
 	}
+	return client, nil
 }
 
 var errUnsuited = errors.New("this Redis will not do")
@@ -221,10 +204,10 @@ var errUnsuited = errors.New("this Redis will not do")
 func (h *host) suits(ctx context.Context, client rueidis.Client) error {
 	info, err := client.Do(ctx, client.B().Info().Section("server").Build()).ToString()
 	if err != nil {
-		if _, refused := rueidis.IsRedisErr(err); refused {
-			return nil // by an ACL: the first command that needs more will tell
+		if passes(err) {
+			return err
 		}
-		return err
+		return nil // refused by an ACL: the first command that needs more will tell
 	}
 	for line := range strings.Lines(info) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
@@ -241,16 +224,4 @@ func (h *host) suits(ctx context.Context, client rueidis.Client) error {
 		}
 	}
 	return nil
-}
-
-// pause is the wait before the next try: longer each time, and never the same for two processes.
-func pause(try int) time.Duration {
-	d := min(50*time.Millisecond<<min(try-1, 10), 2*time.Second)
-	return d/2 + rand.N(d)
-}
-
-// neverSent says that an error came before anything was sent.
-func neverSent(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
 }

@@ -53,7 +53,8 @@ type Options struct {
 	RandomPrefix int
 
 	// Logger gets one line when a connection is lost, one when it is back, and one a minute for messages that cannot be
-	// read; default: warnings and errors to stderr. zap.NewNop() is silence.
+	// read; at the debug level also one for each try to connect that failed. Default: warnings and errors to stderr.
+	// zap.NewNop() is silence.
 	Logger *zap.Logger
 }
 

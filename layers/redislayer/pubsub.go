@@ -27,7 +27,9 @@ func PubSub(ctx context.Context, opts *Options) (*layers.Layer, error) {
 		return nil, err
 	}
 	layers.New(struct{ driver.Driver }{}, &o.Options) // panics on what cannot work, before a connection is made
-	shards, err := connectAll(ctx, &o, 6)             // RESP3
+	ctx, cancel := startLimit(ctx)
+	defer cancel()
+	shards, err := connectAll(ctx, &o, 6) // RESP3
 	if err != nil {
 		return nil, err
 	}
@@ -101,22 +103,19 @@ func (p *pubsub) Start(h driver.Host, _ driver.Limits) {
 
 // run connects the stations and starts the goroutines.
 func (p *pubsub) run(ctx context.Context) error {
-	begun := make([]chan error, len(p.shards))
-	p.running.Add(1 + len(p.shards))
+	p.running.Add(1)
 	go p.serve() // ended by Close, which waits
-	for i, s := range p.shards {
-		begun[i] = make(chan error, 1)
-		go p.hear(s, begun[i]) // ended by Close, which waits
-	}
-	for i, s := range p.shards {
-		select {
-		case err := <-begun[i]:
-			if err != nil {
-				return fmt.Errorf("redislayer: start on %s: %w", s.name, err)
-			}
-		case <-ctx.Done():
-			return ctx.Err()
+	for _, s := range p.shards {
+		var lost <-chan error
+		err := insist(ctx, p.log, s.name, func() (err error) {
+			lost, err = p.attach(ctx, s)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("redislayer: start on %s: %w", s.name, err)
 		}
+		p.running.Add(1)
+		go p.hear(s, lost) // ended by Close, which waits
 	}
 	return nil
 }

@@ -43,9 +43,7 @@ func (c *core) read(s *shard) {
 		if time.Since(begun) > blockTime {
 			try = 1
 		}
-		select {
-		case <-time.After(pause(try)):
-		case <-c.closing:
+		if !wait(c.closing, c.log, s.name, try, err) {
 			return
 		}
 	}

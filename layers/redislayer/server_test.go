@@ -117,7 +117,6 @@ func NewPrefix() string { return fmt.Sprintf("t%dx", prefixes.Add(1)) }
 
 // A Cable is the way from one layer to the servers, which can be cut.
 type Cable struct {
-	dir    string
 	listen []net.Listener
 	done   sync.WaitGroup
 
@@ -132,11 +131,24 @@ type Cable struct {
 // NewCable makes a cable to so many hosts that lasts as long as the test.
 func NewCable(tb testing.TB, hosts int) *Cable {
 	tb.Helper()
+	return newCable(tb, hosts, func(dir string, host int) (net.Listener, error) {
+		return net.Listen("unix", filepath.Join(dir, fmt.Sprint(host)))
+	})
+}
+
+// newTCPCable makes a cable whose end for a layer is a TCP port.
+func newTCPCable(tb testing.TB, hosts int) *Cable {
+	tb.Helper()
+	return newCable(tb, hosts, func(string, int) (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") })
+}
+
+func newCable(tb testing.TB, hosts int, listen func(dir string, host int) (net.Listener, error)) *Cable {
+	tb.Helper()
 	dir, err := os.MkdirTemp("", "tw") // not tb.TempDir, whose paths are too long for a socket
 	if err != nil {
 		tb.Fatal(err)
 	}
-	c := &Cable{dir: dir, ends: map[net.Conn]bool{}}
+	c := &Cable{ends: map[net.Conn]bool{}}
 	tb.Cleanup(func() {
 		for _, l := range c.listen {
 			_ = l.Close()
@@ -146,7 +158,7 @@ func NewCable(tb testing.TB, hosts int) *Cable {
 		_ = os.RemoveAll(dir)
 	})
 	for i := range hosts {
-		l, err := net.Listen("unix", c.path(i))
+		l, err := listen(dir, i)
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -157,13 +169,15 @@ func NewCable(tb testing.TB, hosts int) *Cable {
 	return c
 }
 
-func (c *Cable) path(host int) string { return filepath.Join(c.dir, fmt.Sprint(host)) }
-
 // URLs are the cable's ends for a layer.
 func (c *Cable) URLs() []string {
 	var all []string
-	for i := range c.listen {
-		all = append(all, "unix://"+c.path(i))
+	for _, l := range c.listen {
+		scheme := "unix://"
+		if l.Addr().Network() == "tcp" {
+			scheme = "redis://"
+		}
+		all = append(all, scheme+l.Addr().String())
 	}
 	return all
 }

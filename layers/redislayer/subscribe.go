@@ -47,48 +47,35 @@ type groupSub struct {
 	session uint64        // of which connection it is subscribed; guarded by the table, written by who has the token
 }
 
-// hear keeps one station connected, and hands out what comes. begun is told how the first try went. It ends with life; Close
-// waits for it.
-func (p *pubsub) hear(s *station, begun chan<- error) {
+// hear keeps one station connected; lost tells of the end of its first connection. It ends with life; Close waits for it.
+func (p *pubsub) hear(s *station, lost <-chan error) {
 	defer p.running.Done()
 	for try := 1; ; try++ {
-		start := time.Now()
-		err := p.session(s, func() {
-			p.link.up(s.index, s.name)
-			if begun != nil {
-				begun <- nil
-			}
-			begun = nil
-		})
-		if begun != nil {
-			begun <- err
-			return
-		}
+		begun := time.Now()
+		err := p.session(s, lost)
 		if p.life.Err() != nil {
 			return
 		}
+		lost = nil
 		p.link.down(s.index, s.name, err)
-		if time.Since(start) > blockTime {
+		if time.Since(begun) > blockTime {
 			try = 1
 		}
-		select {
-		case <-time.After(pause(try)):
-		case <-p.life.Done():
+		if !wait(p.life.Done(), p.log, s.name, try, err) {
 			return
 		}
 	}
 }
 
-// session hears over one connection until it is lost, or life ends.
-func (p *pubsub) session(s *station, up func()) error {
-	conn, _ := s.Dedicate()
-	defer conn.Close()
-	lost := conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: p.heard})
-	defer s.off()
-	if err := p.restore(s, conn); err != nil {
-		return err
+// session returns when a connection is lost, or life ends. It makes the connection, unless lost tells of one.
+func (p *pubsub) session(s *station, lost <-chan error) (err error) {
+	if lost == nil {
+		if lost, err = p.attach(p.life, s); err != nil {
+			return err
+		}
 	}
-	up()
+	defer s.off()
+	p.link.up(s.index, s.name)
 	select {
 	case err := <-lost:
 		if err == nil {
@@ -100,16 +87,32 @@ func (p *pubsub) session(s *station, up func()) error {
 	}
 }
 
+// attach makes the connection over which a station hears, and subscribes to what is wanted, as long as ctx lets it. What comes is handed
+// out from then on; lost tells of the end.
+func (p *pubsub) attach(ctx context.Context, s *station) (lost <-chan error, err error) {
+	conn, _ := s.Dedicate()
+	lost = conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: p.heard})
+	if err := p.restore(ctx, s, conn); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return lost, nil
+}
+
+// off ends the connection, which nobody is given any more.
 func (s *station) off() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	conn := s.conn
 	s.conn = nil
+	s.mu.Unlock()
+	conn.Close()
 }
 
 // restore subscribes a new connection to all that is wanted. Nobody else uses it before.
-func (p *pubsub) restore(s *station, conn rueidis.DedicatedClient) error {
-	ctx, cancel := context.WithCancel(p.life)
+func (p *pubsub) restore(until context.Context, s *station, conn rueidis.DedicatedClient) error {
+	ctx, cancel := context.WithCancel(p.life) // and no deadline: the client would not see that life ends
 	defer cancel()
+	defer context.AfterFunc(until, cancel)()
 	defer time.AfterFunc(writeTime, cancel).Stop()
 	channels := []string{p.keys.all()}
 	var subs []*groupSub
