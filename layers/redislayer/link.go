@@ -50,6 +50,14 @@ func (l *link) down(i int, name string, cause error) {
 	}
 }
 
+// isLost says that a host is known to be lost.
+func (l *link) isLost(i int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, known := l.lost[i]
+	return known
+}
+
 // up notes that a host is back.
 func (l *link) up(i int, name string) {
 	l.turn.Lock()

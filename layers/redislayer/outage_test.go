@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -71,8 +72,8 @@ func TestLostAnswer(t *testing.T) {
 			b := newBed(t, 1)
 			p, q := open(b, nil), open(b, nil)
 			theirs := q.channel()
-			p.send(theirs, "a") // the script is known
-			q.want(theirs, "a")
+			p.send(theirs, make([]string, warm)...)
+			q.want(theirs, make([]string, warm)...)
 			flow := p.cable.StallAnswers(t)
 			sent := make(chan error, 1)
 			go func() { sent <- p.Send(t.Context(), theirs, note.With(text{"b"})) }() // ends with the cable; waited for below
@@ -84,6 +85,48 @@ func TestLostAnswer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A connection over which nothing comes any more, and nobody says so, is given up within 20 s.
+func TestSilentConnection(t *testing.T) {
+	Long(t)
+	for name, open := range kinds {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBed(t, 1)
+			p, q := open(b, nil), open(b, nil)
+			channel, ear := p.channel(), p.ear()
+			p.join("room", channel)
+			if name == "Core" {
+				p.popsNext(q)
+			}
+			flow := sync.OnceFunc(p.cable.Flow)
+			p.cable.Stall()
+			t.Cleanup(flow)
+			ear.want(t, layers.Down)
+			flow()
+			ear.want(t, layers.Up)
+			p.groupSend("room", "a")
+			p.want(channel, "a")
+		})
+	}
+}
+
+// popsNext returns when the next thing that the reader does is to wait in Redis: it has just taken a message of a queue.
+func (p *process) popsNext(q *process) {
+	p.Helper()
+	got := make(chan error, 1)
+	go func() { // ends with the message, or the test; waited for below
+		_, err := p.Receive(p.Context(), "jobs")
+		got <- err
+	}()
+	eventually(p, func() bool {
+		p.c.queues.mu.Lock()
+		defer p.c.queues.mu.Unlock()
+		return len(p.c.queues.heard) > 0 && p.c.queues.heard[0]["jobs"]
+	}, "the reader listens to the queue")
+	q.send("jobs", "a")
+	must(p, <-got)
 }
 
 // Closing a layer whose Redis is gone takes a bounded time.

@@ -2,6 +2,7 @@ package redislayer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -34,20 +35,38 @@ func share(capacity, i, n int) int {
 	return part
 }
 
-// sendQueue stores a message on the host whose turn it is, or on the next one that has room.
+// lostLast puts the hosts that are known to be lost behind the others.
+func (c *core) lostLast(order []int) []int {
+	lost := make([]int, 0, len(order))
+	order = slices.DeleteFunc(order, func(i int) bool {
+		if !c.link.isLost(i) {
+			return false
+		}
+		lost = append(lost, i)
+		return true
+	})
+	return append(order, lost...)
+}
+
+// sendQueue stores a message on the host whose turn it is, or on the next one that can take it. After an error that leaves it uncertain
+// whether a host has it, no other is asked: it would be there twice.
 func (c *core) sendQueue(ctx context.Context, queue string, m *driver.Message) error {
 	entry, err := c.format.pack(m.Data(), nil, false, time.Now())
 	if err != nil {
 		return err
 	}
 	capacity := c.limits.Capacity(queue)
-	for _, i := range c.nextSend.over(len(c.shards)) {
+	failed := driver.ErrFull
+	for _, i := range c.lostLast(c.nextSend.over(len(c.shards))) {
 		err := c.store(ctx, c.shards[i], queue, entry, share(capacity, i, len(c.shards)))
-		if err != driver.ErrFull {
+		if err == nil || ctx.Err() != nil || errors.Is(err, driver.ErrUncertain) {
 			return err
 		}
+		if failed == driver.ErrFull {
+			failed = err // the first of a host that could not be asked: it may have had room
+		}
 	}
-	return driver.ErrFull
+	return failed
 }
 
 // queueTable is who waits for which queue, and who takes from it: on one host never two at once, since the message that was

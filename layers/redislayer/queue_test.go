@@ -7,36 +7,104 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/tideway-go/tideway/layers"
 )
+
+// held is how many messages of a queue each host holds.
+func (b *bed) held(queue string) (all []int64) {
+	b.Helper()
+	for i := range b.hosts {
+		n, err := do(b, b.client(i), "ZCARD", b.prefix+queue).AsInt64()
+		must(b, err)
+		all = append(all, n)
+	}
+	return all
+}
 
 // Several hosts hold a queue's capacity together, and take turns.
 func TestQueueOnThreeHosts(t *testing.T) {
 	b := newBed(t, 3)
 	p := b.process(func(o *Options) { o.Capacity = 4 })
-	held := func() (all []int64) {
-		for i := range 3 {
-			n, err := do(t, b.client(i), "ZCARD", b.prefix+"jobs").AsInt64()
-			must(t, err)
-			all = append(all, n)
-		}
-		return all
-	}
 	p.send("jobs", "a", "b", "c")
-	if got := held(); !slices.Equal(got, []int64{1, 1, 1}) {
+	if got := b.held("jobs"); !slices.Equal(got, []int64{1, 1, 1}) {
 		t.Errorf("L11: the hosts have %d of three messages", got)
 	}
 	p.send("jobs", "d")
 	if err := p.Send(t.Context(), "jobs", note.With(text{"e"})); !errors.Is(err, layers.ErrChannelFull) {
 		t.Errorf("L5: the fifth of 4 messages: %v", err)
 	}
-	if got := held(); !slices.Equal(got, []int64{2, 1, 1}) {
+	if got := b.held("jobs"); !slices.Equal(got, []int64{2, 1, 1}) {
 		t.Errorf("L5: the hosts have %d of a capacity of 4", got)
 	}
 	b.number("DEL", b.prefix+"jobs") // on the first; it is the turn of the last, which is full
 	p.send("jobs", "f")
-	if got := held(); !slices.Equal(got, []int64{1, 1, 1}) {
+	if got := b.held("jobs"); !slices.Equal(got, []int64{1, 1, 1}) {
 		t.Errorf("L5: the hosts have %d where one alone has room", got)
+	}
+}
+
+// What one host cannot take the next one does, as long as it is certain that the first has not.
+func TestQueueWithoutSomeHosts(t *testing.T) {
+	var hosts []string
+	var servers []*ownRedis
+	for range 3 {
+		r := startOwnRedis(t, plain)
+		servers = append(servers, r)
+		hosts = append(hosts, "redis://127.0.0.1:"+r.port)
+	}
+	o := &Options{Hosts: hosts, Logger: zap.NewNop()}
+	o.Capacity = 9 // 3 on each
+	l, err := Core(t.Context(), o)
+	must(t, err)
+	p := &process{TB: t, Layer: l}
+	first := client(t, hosts[0])
+	do(t, first, "ACL", "SETUSER", "default", "-evalsha") // it refuses, and says so
+	p.send("jobs", "to the second", "to the second", "to the third")
+	servers[1].kill()
+	eventually(t, func() bool { _, out := p.Outage(); return out }, "L15: the outage is noticed")
+	p.send("jobs", "to the third", "to the third")
+	last := client(t, hosts[2])
+	if n, err := do(t, last, "ZCARD", DefaultPrefix+"jobs").AsInt64(); err != nil || n != 3 {
+		t.Errorf("L15: the only host that takes something has %d messages, %v, want 3", n, err)
+	}
+	for range 3 { // whoever is asked first
+		err = p.Send(t.Context(), "jobs", note.With(text{"to nobody"}))
+		if err == nil || errors.Is(err, layers.ErrChannelFull) || errors.Is(err, layers.ErrUncertain) {
+			t.Errorf("L15: a message that no host takes, one of them for want of room: %v, want the error of another", err)
+		}
+	}
+	do(t, first, "ACL", "SETUSER", "default", "+evalsha")
+	p.send("jobs", "to the first", "to the first", "to the first")
+	if n, err := do(t, first, "ZCARD", DefaultPrefix+"jobs").AsInt64(); err != nil || n != 3 {
+		t.Errorf("L15: a host that takes something again has %d messages, %v, want 3", n, err)
+	}
+	for range 6 {
+		_, err := p.Receive(t.Context(), "jobs")
+		must(t, err)
+	}
+	must(t, p.Close(t.Context()))
+}
+
+// A message that a host may have goes to no other.
+func TestQueueIsNotSentTwice(t *testing.T) {
+	b := newBed(t, 3)
+	p := b.process(func(o *Options) { o.Capacity = 3 * warm })
+	p.send("known", make([]string, 3*warm)...) // in turn, so that the first host's is the next
+	flow := p.cable.StallAnswers(t)
+	sent := make(chan error, 1)
+	go func() { sent <- p.Send(t.Context(), "jobs", note.With(text{"a"})) }() // ends with the cable; waited for below
+	eventually(t, func() bool { return slices.Equal(b.held("jobs"), []int64{1, 0, 0}) }, "the first host has the message")
+	p.cable.Cut()
+	flow()
+	if err := <-sent; !errors.Is(err, layers.ErrUncertain) {
+		t.Errorf("L15: a message whose answer is lost: %v, want ErrUncertain", err)
+	}
+	p.cable.Mend()
+	eventually(t, func() bool { _, out := p.Outage(); return !out }, "L15: the layer is back")
+	if got := b.held("jobs"); !slices.Equal(got, []int64{1, 0, 0}) {
+		t.Errorf("L4: the hosts have %d of one message", got)
 	}
 }
 
