@@ -53,7 +53,8 @@ type AsyncSSEConsumer[S any] struct {
 	Heartbeat time.Duration
 	// ConnectTimeout is how long the joining of Groups and Connect may take until the stream has begun, be it by their end or by
 	// what Connect sends. Then the client gets 503, which a browser does not come back after by itself, and ctx ends; a Connect that
-	// ignores it is named in the log 10 s later. Default 5 s, as servers give to a handshake; less than 0 is no limit.
+	// ignores it is named in the log 10 s later, and over HTTP/2 a browser waits for it. Default 5 s, as servers give to a
+	// handshake; less than 0 is no limit.
 	ConnectTimeout time.Duration
 	// Retry tells browsers how long to wait before they come back; default is theirs, some 3 s.
 	Retry time.Duration

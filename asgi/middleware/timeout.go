@@ -17,9 +17,11 @@ import (
 // [asgi.DisconnectError] as its cause, and so does all that the app may still send. Serve returns an error that matches
 // [context.DeadlineExceeded], which the server logs.
 //
-// An app that ignores its ctx cannot be stopped. The client has its 503 all the same, but a response that has begun hangs until
-// the app sends or returns. Over HTTP/1 the 503 says Connection: close, since the next request on the connection would wait
-// for that app; HTTP/2 has other streams, and goes on.
+// An app that ignores its ctx cannot be stopped, and is still a request for the server: it counts for the limits, and a shutdown
+// waits for it. The client has its 503 all the same, but a response that has begun hangs until the app sends or returns. Over
+// HTTP/1 the 503 says Connection: close, since the next request on the connection would wait for that app. Over HTTP/2 other
+// streams of the connection go on, and the status and the body come at once too, but net/http ends a stream only when its handler
+// has returned: clients that count the bytes, such as curl, have everything, and browsers show nothing until the app returns.
 //
 // WebSockets pass: they last, and the server bounds the handshake. Responses that last, such as Server-Sent Events, need a
 // route without a Timeout. Timeouts nest; the shortest counts. d below a millisecond panics: it is a number without its unit.

@@ -3,10 +3,13 @@ package middleware_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -240,6 +243,47 @@ func TestTimeoutNextRequest(t *testing.T) {
 		t.Fatalf("the next request got %+v, %v", r, err)
 	}
 	r.Body.Close()
+}
+
+// Over HTTP/2 the 503 is there while the app goes on, and so is the connection for other requests; the stream ends with the app.
+func TestTimeoutOverHTTP2(t *testing.T) {
+	release := make(chan struct{})
+	site := httptest.NewUnstartedServer(server.New(middleware.Timeout(50*time.Millisecond)(asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, _ asgi.Receive, send asgi.Send) error {
+		if scope.Path() == "/stubborn" {
+			<-release
+			return nil
+		}
+		return events(asgi.HTTPResponseStart{Status: 200}, asgi.HTTPResponseBody{})(ctx, send)
+	})), nil))
+	site.EnableHTTP2 = true
+	site.StartTLS()
+	defer site.Close()
+	released := sync.OnceFunc(func() { close(release) })
+	defer released()
+	r, err := site.Client().Get(site.URL + "/stubborn")
+	if err != nil || r.StatusCode != 503 || r.ProtoMajor != 2 || r.Header["Connection"] != nil {
+		t.Fatalf("got %+v, %v, want 503 over HTTP/2", r, err)
+	}
+	defer r.Body.Close()
+	body := make([]byte, r.ContentLength)
+	if _, err := io.ReadFull(r.Body, body); err != nil || string(body) != "Service Unavailable\n" {
+		t.Errorf("the body is %q, %v", body, err)
+	}
+	reused := false
+	trace := &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { reused = c.Reused }}
+	next, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodGet, site.URL+"/next", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := site.Client().Do(next)
+	if err != nil || other.StatusCode != 200 || !reused {
+		t.Fatalf("the next request got %+v, %v, on the same connection: %v", other, err, reused)
+	}
+	other.Body.Close()
+	released()
+	if rest, err := io.ReadAll(r.Body); err != nil || len(rest) > 0 {
+		t.Errorf("when the app has returned: %q, %v, want the end", rest, err)
+	}
 }
 
 func TestTimeoutPanics(t *testing.T) {
