@@ -51,6 +51,9 @@ type exchange struct {
 	broken    bool  // a write failed or was cut short
 	limit     writeLimit
 
+	scope   *Scope
+	onError func(*Scope, error) // Handler's; nil once heldBack has told
+
 	body requestBody
 }
 

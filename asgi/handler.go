@@ -41,7 +41,8 @@ type Handler struct {
 	// OnError, if set, hears of each failure of App once: the error that Serve returned, a [*PanicError], or that it
 	// returned without a whole response. A Deny, [ErrClosed], the end of ctx and [http.ErrAbortHandler] are no failures.
 	// It also hears, as a [DisconnectError] that says By whom, of a client whose body nobody can read (malformed chunks: the
-	// response is 400) and of one that reads too slowly (WriteTimeout).
+	// response is 400) and of one that reads too slowly (WriteTimeout). And it hears of [ErrUnflushed], while App runs, from the
+	// goroutine that sends.
 	OnError func(*Scope, error)
 	// WriteTimeout is how long the client may take to accept one piece of a response, of at most 64 KiB. After it the
 	// connection is cut, ctx ends, and OnError hears a [DisconnectError]. Default 0: no limit, and a client that reads
@@ -81,6 +82,7 @@ func (h Handler) scope(x *exchange, r *http.Request) *Scope {
 			panic("asgi: Handler.Derive returned nil: return the scope it was given, or one derived from it")
 		}
 	}
+	x.scope, x.onError = scope, h.OnError
 	x.open(r.Context(), values)
 	return scope
 }

@@ -206,10 +206,13 @@ func (x *exchange) write(p bodyPart, alone bool) error {
 			x.remaining -= p.size
 		}
 	}
-	if err := x.within(x.rc.Flush); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		return err
+	err := x.within(x.rc.Flush)
+	if err != nil && errors.Is(err, errors.ErrUnsupported) {
+		if err = nil; p.more {
+			x.heldBack()
+		}
 	}
-	return nil
+	return err
 }
 
 // writeStart gives the headers to net/http.

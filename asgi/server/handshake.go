@@ -228,7 +228,7 @@ func refusal(status int) handshakeResult {
 // respond writes a refusal by the rules of any other HTTP response.
 func (c *conn) respond(w http.ResponseWriter, r *http.Request, app asgi.AppFunc) {
 	onError := func(scope *asgi.Scope, err error) {
-		if _, late := err.(asgi.DisconnectError); late {
+		if _, late := err.(asgi.DisconnectError); late || errors.Is(err, asgi.ErrUnflushed) {
 			c.srv.httpError(scope, err)
 			return
 		}

@@ -51,8 +51,8 @@ type Options struct {
 	ProxyHeaders bool
 
 	// Wrap is net/http middleware around the whole server, in Run and Serve: values that it puts into a request's context
-	// reach the scope. A ResponseWriter of its own needs Unwrap ([http.ResponseController]), or there are no WebSockets.
-	// Default: none.
+	// reach the scope. A ResponseWriter of its own needs Unwrap ([http.ResponseController]), or there are no WebSockets,
+	// and a stream stays in a buffer until it ends ([asgi.ErrUnflushed]). Default: none.
 	Wrap func(http.Handler) http.Handler
 
 	// Logger gets one line for what is worth reading: a failed application, a refused handshake, a peer that broke the

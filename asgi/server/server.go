@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"runtime"
 	"sync"
@@ -43,6 +44,7 @@ type Server struct {
 	goodbye   asgi.DisconnectError // what a shutdown says
 	draining  atomic.Bool
 	listening atomic.Bool
+	unflushed atomic.Bool   // the line about that is written
 	closing   chan struct{} // closed when the shutdown begins
 	ending    ending
 	running   sync.WaitGroup // HTTP sides of Run and Serve; no Add after closing
@@ -283,7 +285,8 @@ func (s *Server) describe(f *asgi.Fields) {
 // httpScope adds the logger.
 func (s *Server) httpScope(scope *asgi.Scope) *asgi.Scope { return asgi.LoggerKey.With(scope, s.log) }
 
-// httpError is the one line about a failed HTTP application, or a client that reads nothing or sends nonsense.
+// httpError is the one line about a failed HTTP application, a client that reads nothing or sends nonsense, or, once for all requests,
+// a ResponseWriter that holds streams back.
 func (s *Server) httpError(scope *asgi.Scope, err error) {
 	if end, ok := err.(asgi.DisconnectError); ok {
 		message := "http: cut"
@@ -294,6 +297,12 @@ func (s *Server) httpError(scope *asgi.Scope, err error) {
 			s.counts.httpSlowReaders.Add(1)
 		}
 		s.log.Warn(message, zap.String("path", scope.Path()), zap.String("client", scope.Client()), zap.String("reason", end.Reason))
+		return
+	}
+	if errors.Is(err, asgi.ErrUnflushed) {
+		if !s.unflushed.Swap(true) { // it is the program's mistake, and the same for all requests
+			s.log.Warn("http: a response in parts is held back", zap.String("path", scope.Path()), zap.Error(err))
+		}
 		return
 	}
 	s.counts.httpFailures.Add(1)
