@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/zap"
@@ -42,6 +43,8 @@ func TestStreamHeldBack(t *testing.T) {
 	s := variant{}.serveTCP(t, app, server.Options{Wrap: func(h http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(&statusWriter{ResponseWriter: w}, r) })
 	}})
+	unblock := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(unblock) // before the end of the server, which waits for the application
 	var peers []*peer
 	for range 2 {
 		p := s.peer()
@@ -51,7 +54,7 @@ func TestStreamHeldBack(t *testing.T) {
 		peers = append(peers, p)
 	}
 	await(t, func() bool { return len(s.warnings()) > 0 })
-	close(release)
+	unblock()
 	for _, p := range peers {
 		if resp, err := p.request(""); err != nil || body(resp) != "data: 1\n\n" {
 			t.Errorf("got %v, %v", resp, err)
