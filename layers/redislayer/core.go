@@ -18,9 +18,9 @@ import (
 // Core makes a layer that shares channels and groups with channels_redis.core.RedisChannelLayer. When it returns, the
 // layer is connected to all hosts, or there is an error.
 //
-// While a host does not answer, or says that it is not ready (it loads its file, runs a long script, or is a replica without a
-// master), Core tries again until ctx ends, for 10 s if it has no deadline. What a host refuses otherwise, for a wrong password or a missing right,
-// is an error at once. Later, connections are made again by themselves, for ever, after waits of 25 ms to 3 s.
+// While a host does not answer, or says that it is not ready (it loads its file, runs a long script, or is a replica that has
+// lost its master), Core tries again until ctx ends, for 10 s if it has no deadline. What a host refuses otherwise, for a wrong
+// password say, is an error at once. Later, connections are made again by themselves, for ever, after waits of 25 ms to 3 s.
 func Core(ctx context.Context, opts *Options) (*layers.Layer, error) {
 	o, err := opts.withDefaults()
 	if err != nil {

@@ -101,7 +101,7 @@ type addressee struct {
 }
 
 // GroupSend implements driver.Groups: one round trip for the members, and one for the messages, of which each process
-// gets one. Members of this process get theirs without Redis.
+// gets one. Members of this process get theirs without Redis, and last.
 func (c *core) GroupSend(ctx context.Context, group string, m *driver.Message) error {
 	members, err := c.members(ctx, group)
 	if err != nil {
@@ -131,11 +131,11 @@ func (c *core) GroupSend(ctx context.Context, group string, m *driver.Message) e
 			return err
 		}
 	}
-	if err := c.scatter(ctx, group, m, remote); err != nil {
-		return err
+	err = c.scatter(ctx, group, m, remote)
+	if err == nil || errors.Is(err, driver.ErrUncertain) { // what may have arrived is not sent again, so who can have it gets it
+		c.deliver(own, group, here)
 	}
-	c.deliver(own, group, here)
-	return nil
+	return err
 }
 
 // scatter stores a message on all shards at once.
@@ -156,16 +156,21 @@ func (c *core) scatter(ctx context.Context, group string, m *driver.Message, rem
 		}
 	}
 	wg.Wait()
+	return combined(remote, errs)
+}
+
+// combined is what the errors of all hosts say together: one that is certain says nothing of the others.
+func combined(remote [][]addressee, errs []error) error {
 	var failed error
-	stored := false // somewhere, so that the error of another host says nothing certain
+	arrived := false // or it may have
 	for i, err := range errs {
-		stored = stored || err == nil && len(remote[i]) > 0
+		arrived = arrived || len(remote[i]) > 0 && (err == nil || errors.Is(err, driver.ErrUncertain))
 		if failed == nil {
 			failed = err
 		}
 	}
-	if failed != nil && stored && !errors.Is(failed, driver.ErrUncertain) {
-		return fmt.Errorf("%w: other hosts have it: %w", driver.ErrUncertain, failed)
+	if failed != nil && arrived && !errors.Is(failed, driver.ErrUncertain) {
+		return fmt.Errorf("%w: other hosts may have it: %w", driver.ErrUncertain, failed)
 	}
 	return failed
 }

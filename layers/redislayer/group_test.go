@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tideway-go/tideway/layers"
+	"github.com/tideway-go/tideway/layers/driver"
 )
 
 // A channel that has ended becomes no member.
@@ -35,6 +36,29 @@ func TestForgottenMember(t *testing.T) {
 	p.groupSend("room", "a")
 	if got := b.members("room"); !slices.Equal(got, []string{pythonProcess + "1"}) {
 		t.Errorf("L10: the group has %q after a day, want the younger one", got)
+	}
+}
+
+// A group send whose error is certain has reached nobody.
+func TestCombined(t *testing.T) {
+	some, maybe, never := []addressee{{}}, fmt.Errorf("%w: lost", driver.ErrUncertain), errors.New("refused")
+	for _, c := range []struct {
+		name    string
+		members [][]addressee
+		errs    []error
+		want    error
+	}{
+		{"all have it", [][]addressee{some, nil, some}, []error{nil, nil, nil}, nil},
+		{"nobody has it", [][]addressee{some, nil, some}, []error{never, nil, never}, never},
+		{"the last has it", [][]addressee{some, nil, some}, []error{never, nil, nil}, driver.ErrUncertain},
+		{"the first has it", [][]addressee{some, nil, some}, []error{nil, nil, never}, driver.ErrUncertain},
+		{"the last may have it", [][]addressee{some, nil, some}, []error{never, nil, maybe}, driver.ErrUncertain},
+		{"the only one may have it", [][]addressee{some}, []error{maybe}, maybe},
+	} {
+		got := combined(c.members, c.errs)
+		if !errors.Is(got, c.want) || errors.Is(got, driver.ErrUncertain) != errors.Is(c.want, driver.ErrUncertain) {
+			t.Errorf("L4: %s: %v, want %v", c.name, got, c.want)
+		}
 	}
 }
 

@@ -48,8 +48,8 @@ func (c *core) lostLast(order []int) []int {
 	return append(order, lost...)
 }
 
-// sendQueue stores a message on the host whose turn it is, or on the next one that can take it. After an error that leaves it uncertain
-// whether a host has it, no other is asked: it would be there twice.
+// sendQueue stores a message on the host whose turn it is, or on the next one that can take it. When it is uncertain whether
+// a host has it, no other is asked: it might be there twice.
 func (c *core) sendQueue(ctx context.Context, queue string, m *driver.Message) error {
 	entry, err := c.format.pack(m.Data(), nil, false, time.Now())
 	if err != nil {

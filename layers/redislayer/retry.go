@@ -48,7 +48,8 @@ func insist(ctx context.Context, log *zap.Logger, host string, f func() error) e
 // wait is the pause after a try that failed; false if stop closes meanwhile.
 func wait(stop <-chan struct{}, log *zap.Logger, host string, try int, err error) bool {
 	d := pause(try)
-	log.Debug("redislayer: a try to connect failed", zap.String("host", host), zap.Int("try", try), zap.Duration("pause", d), zap.Error(err))
+	log.Debug("redislayer: a try to connect failed",
+		zap.String("host", host), zap.Int("try", try), zap.Duration("pause", d), zap.Error(err))
 	select {
 	case <-time.After(d):
 		return true
@@ -72,7 +73,8 @@ var passing = []string{
 	"TRYAGAIN",   // a slot of a cluster moves
 }
 
-// passes says that what failed may be tried again: nobody is there, or it is not ready. What else a server refuses it will refuse again.
+// passes says that what failed may be tried again: nobody is there, or it is not ready. What else a server refuses it will
+// refuse again.
 func passes(err error) bool {
 	if errors.Is(err, errUnsuited) {
 		return false

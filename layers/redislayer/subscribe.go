@@ -87,8 +87,8 @@ func (p *pubsub) session(s *station, lost <-chan error) (err error) {
 	}
 }
 
-// attach makes the connection over which a station hears, and subscribes to what is wanted, as long as ctx lets it. What comes is handed
-// out from then on; lost tells of the end.
+// attach makes the connection over which a station hears, and subscribes to what is wanted, as long as ctx lets it. What comes
+// is handed out from then on; lost tells of the end.
 func (p *pubsub) attach(ctx context.Context, s *station) (lost <-chan error, err error) {
 	conn, _ := s.Dedicate()
 	lost = conn.SetPubSubHooks(rueidis.PubSubHooks{OnMessage: p.heard})
@@ -108,7 +108,7 @@ func (s *station) off() {
 	conn.Close()
 }
 
-// restore subscribes a new connection to all that is wanted. Nobody else uses it before.
+// restore subscribes a new connection to all that is wanted, or gives up when until ends. Nobody else uses it before.
 func (p *pubsub) restore(until context.Context, s *station, conn rueidis.DedicatedClient) error {
 	ctx, cancel := context.WithCancel(p.life) // and no deadline: the client would not see that life ends
 	defer cancel()
