@@ -17,7 +17,8 @@
 // refusal is 403, an application that fails or returns first is 500.
 //
 // S2: Everything has a limit with a safe default: header 5 s, handshake 5 s, message 1 MiB, a ping after 20 s of silence and
-// 30 s for the answer, write 10 s, application close 10 s. [Options] has them all.
+// 30 s for the answer, write 10 s, application close 10 s. [Options] has them all. For a peer that
+// does not read, Options.QueueSize bytes wait in the server, and on Linux and macOS no more than about 128 KiB in the system.
 //
 // S3: Only pages of the same origin may open a WebSocket, unless Options.Origins says otherwise.
 //

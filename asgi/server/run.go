@@ -162,6 +162,10 @@ func (s *Server) httpServer(requests context.Context) *http.Server {
 		MaxHeaderBytes:    s.opts.MaxHeaderBytes,
 		ErrorLog:          s.errorLog(),
 		BaseContext:       func(net.Listener) context.Context { return requests },
+		ConnContext: func(ctx context.Context, nc net.Conn) context.Context {
+			limitUnsentOf(nc)
+			return ctx
+		},
 	}
 	hs.Handler = s.direct(hs)
 	return hs

@@ -21,7 +21,7 @@ var importTable = []struct {
 	{"asgi/middleware", "asgi", "asgi/middleware/... asgi/server consumers routing"},
 	{"asgi/middleware/auth/...", "asgi asgi/middleware/... layers *", "asgi/server consumers layers/... routing"}, // revocations are layer messages
 	{"asgi/middleware/...", "asgi asgi/middleware *", "asgi/server consumers routing"},                            // a middleware that needs a library
-	{"asgi/server", "asgi asgi/middleware " + gorilla + proxyproto + zap, "consumers layers layers/memlayer routing " + autocert},
+	{"asgi/server", "asgi asgi/middleware " + gorilla + proxyproto + sys + zap, "consumers layers layers/memlayer routing " + autocert},
 	{"asgi/server/...", "asgi/... consumers layers *", "layers/... routing"}, // operations look at everything
 	{"routing", "asgi", "asgi/server"},
 
@@ -58,6 +58,7 @@ const (
 	natsServer = "github.com/nats-io/nats-server/v2/... "
 	prometheus = "github.com/prometheus/client_golang/... "
 	proxyproto = "github.com/pires/go-proxyproto "
+	sys        = "golang.org/x/sys/unix "
 	rueidis    = "github.com/redis/rueidis/... "
 	scs        = "github.com/alexedwards/scs/v2/... "
 	zap        = "go.uber.org/zap/... "
