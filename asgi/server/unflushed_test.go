@@ -53,7 +53,9 @@ func TestStreamHeldBack(t *testing.T) {
 		}
 		peers = append(peers, p)
 	}
-	await(t, func() bool { return len(s.warnings()) > 0 })
+	if !eventually(func() bool { return len(s.warnings()) > 0 }) {
+		t.Error("there is no line while the stream goes on")
+	}
 	unblock()
 	for _, p := range peers {
 		if resp, err := p.request(""); err != nil || body(resp) != "data: 1\n\n" {
