@@ -282,9 +282,9 @@ func (r *crowd) talk(atLeast time.Duration, until func() bool) waits {
 	var talking sync.WaitGroup
 	for _, m := range r.members {
 		talking.Go(func() {
+			<-time.After(time.Duration(m.id) * 200 * time.Millisecond / time.Duration(len(r.members))) // one after the other
 			tick := time.NewTicker(200 * time.Millisecond)
 			defer tick.Stop()
-			<-time.After(time.Duration(m.id) * 200 * time.Millisecond / time.Duration(len(r.members))) // one after the other
 			for time.Since(start) < atLeast || until != nil && !until() {
 				wait, err := m.say(r.pad)
 				if err != nil {
