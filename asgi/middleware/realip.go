@@ -10,6 +10,7 @@ import (
 
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/asgi/internal/origin"
+	"github.com/tideway-go/tideway/asgi/internal/rootpath"
 	"github.com/tideway-go/tideway/asgi/internal/wrap"
 )
 
@@ -224,7 +225,7 @@ func valid(host string) bool {
 // rootPath decodes the value of a root path header; "" where that is no path to mount something under.
 func rootPath(value string) string {
 	path, err := url.PathUnescape(strings.TrimRight(value, "/"))
-	if err != nil || !strings.HasPrefix(path, "/") || strings.ContainsFunc(path, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if err != nil || rootpath.Check(path) != nil {
 		return ""
 	}
 	return path

@@ -157,7 +157,8 @@ func TestRealIPSchemeAndHost(t *testing.T) {
 	}
 }
 
-// Case 178. The header with the root path is decoded, goes in front of the path and is removed, whoever sent it.
+// Case 178. The header with the root path is decoded, goes in front of the path and is removed, whoever sent it. One that is no path to
+// mount something under, such as another host's, counts as none.
 func TestRealIPRootPath(t *testing.T) {
 	for _, tc := range []struct {
 		client, header      string
@@ -170,6 +171,9 @@ func TestRealIPRootPath(t *testing.T) {
 		{"127.0.0.1:9", "live", "/app", "/a b/", "/a%20b/"},
 		{"127.0.0.1:9", "/%zz", "/app", "/a b/", "/a%20b/"},
 		{"127.0.0.1:9", "/a%0Ab", "/app", "/a b/", "/a%20b/"},
+		{"127.0.0.1:9", "//evil.example", "/app", "/a b/", "/a%20b/"},
+		{"127.0.0.1:9", `/\evil.example`, "/app", "/a b/", "/a%20b/"},
+		{"127.0.0.1:9", "/a/%2E%2E/b", "/app", "/a b/", "/a%20b/"},
 		{"192.0.2.1:9", "/live", "/app", "/a b/", "/a%20b/"},
 	} {
 		request, socket := seenThrough(t, middleware.RealIPOptions{RootPath: "daphne-root-path"}, asgitest.Options{Client: tc.client,

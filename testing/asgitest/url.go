@@ -74,7 +74,7 @@ func (s *Site) scope(typ, method, raw string) (*asgi.Scope, error) {
 	}
 	f := asgi.Fields{
 		Type: typ, Method: strings.ToUpper(method), Scheme: scheme, HTTPVersion: o.HTTPVersion,
-		Host: host, Path: o.RootPath + u.Path, RawPath: o.RootPath + u.EscapedPath(), RawQuery: rawQuery(u.RawQuery),
+		Host: host, Path: o.RootPath + u.Path, RawPath: (&url.URL{Path: o.RootPath}).EscapedPath() + u.EscapedPath(), RawQuery: rawQuery(u.RawQuery),
 		RootPath: o.RootPath, Header: header, Client: o.Client, Server: o.Server, State: s.startState(), Context: o.Context,
 		Extensions: extensions(typ), Closing: s.going,
 	}

@@ -89,7 +89,7 @@ func TestOptions(t *testing.T) {
 		HTTPVersion:  "2",
 		Client:       "198.51.100.7:5",
 		Server:       "198.51.100.8:6",
-		RootPath:     "/live",
+		RootPath:     "/a b",
 		State:        map[string]any{"db": 1},
 		Context:      context.WithValue(t.Context(), contextKey{}, "v"),
 		Scope:        func(s *asgi.Scope) *asgi.Scope { return userKey.With(s, "ann") },
@@ -106,7 +106,7 @@ func TestOptions(t *testing.T) {
 	got := fmt.Sprintln(scope.Header(), scope.Subprotocols(), scope.Scheme(), scope.Host(), scope.HTTPVersion(), scope.Client(),
 		scope.Server(), scope.RootPath(), scope.Path(), scope.RawPath(), scope.State(), scope.Value(contextKey{}), user)
 	want := "map[Cookie:[sessionid=abc; b=c] X-One:[1] X-Two:[4]] [v2 v1] wss example.org 2 198.51.100.7:5" +
-		" 198.51.100.8:6 /live /live/p /live/p map[db:1] v ann again\n"
+		" 198.51.100.8:6 /a b /a b/p /a%20b/p map[db:1] v ann again\n"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
