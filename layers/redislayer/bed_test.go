@@ -68,30 +68,58 @@ func (b *bed) client(host int) rueidis.Client {
 // process makes a layer of Core with a cable of its own.
 func (b *bed) process(change func(*Options)) *process {
 	b.Helper()
+	p := b.core(change)
+	must(b, p.c.run(b.Context()))
+	return p
+}
+
+// pubsub makes a layer of PubSub with a cable of its own.
+func (b *bed) pubsub(change func(*Options)) *process {
+	b.Helper()
+	p := b.stations(change)
+	must(b, p.ps.run(b.Context()))
+	return p
+}
+
+// core makes what process does, without its goroutines.
+func (b *bed) core(change func(*Options)) *process {
+	b.Helper()
 	p := &process{TB: b.TB, cable: NewCable(b, b.hosts)}
 	o, logs := b.options(p.cable, change)
 	o, err := o.withDefaults()
-	if err != nil {
-		b.Fatal(err)
-	}
+	must(b, err)
 	o.forCore()
 	shards, err := connectAll(b.Context(), &o, 5)
-	if err != nil {
-		b.Fatal(err)
-	}
+	must(b, err)
 	p.c = newCore(o, shards)
 	p.Layer, p.logs = layers.New(p.c, &o.Options), logs
-	if err := p.c.run(b.Context()); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), Patience)
-		defer cancel()
-		if err := p.Close(ctx); err != nil {
-			b.Errorf("closing a layer: %v", err)
-		}
-	})
+	b.Cleanup(p.end)
 	return p
+}
+
+// stations makes what pubsub does, without its goroutines.
+func (b *bed) stations(change func(*Options)) *process {
+	b.Helper()
+	p := &process{TB: b.TB, cable: NewCable(b, b.hosts)}
+	o, logs := b.options(p.cable, change)
+	o, err := o.withDefaults()
+	must(b, err)
+	must(b, o.forPubSub())
+	shards, err := connectAll(b.Context(), &o, 6)
+	must(b, err)
+	p.ps = newPubsub(o, shards)
+	p.Layer, p.logs = layers.New(p.ps, &o.Options), logs
+	b.Cleanup(p.end)
+	return p
+}
+
+// end closes the layer.
+func (p *process) end() {
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	if err := p.Close(ctx); err != nil {
+		p.Errorf("closing a layer: %v", err)
+	}
 }
 
 // options are those of a layer at the end of a cable.

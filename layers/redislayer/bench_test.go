@@ -8,28 +8,10 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/tideway-go/tideway/layers"
 )
-
-// tally counts deliveries, and says when all members have theirs.
-type tally struct {
-	want, got atomic.Int64
-	all       chan struct{}
-}
-
-// Deliver implements layers.Inbox.
-func (t *tally) Deliver(layers.Message) error {
-	if t.got.Add(1) == t.want.Load() {
-		t.got.Store(0)
-		t.all <- struct{}{}
-	}
-	return nil
-}
 
 // BenchmarkGroupSend sends to a group whose members are all in another process, and waits for the last delivery: Core and PubSub
 // beside the layers of channels_redis, on the same server.

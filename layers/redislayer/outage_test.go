@@ -87,6 +87,23 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
+// So does a flush.
+func TestFlushInSilence(t *testing.T) {
+	for name, open := range kinds {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t, 1)
+			p := open(b, nil)
+			p.cable.Stall()
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			defer cancel()
+			if err := p.Flush(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("L15: Flush while Redis is silent: %v, want the error of its ctx", err)
+			}
+			p.cable.Flow()
+		})
+	}
+}
+
 // A connection over which nothing comes any more, and nobody says so, is given up within 20 s.
 func TestSilentConnection(t *testing.T) {
 	Long(t)

@@ -3,7 +3,6 @@ package redislayer
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -14,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tideway-go/tideway/layers"
 	"github.com/tideway-go/tideway/layers/internal/payload"
 )
 
@@ -171,27 +169,4 @@ func (p *peer) want(channel string, texts ...string) {
 			p.Fatalf("Python got %v, want %q", got, want)
 		}
 	}
-}
-
-// pubsub makes a layer of PubSub with a cable of its own.
-func (b *bed) pubsub(change func(*Options)) *process {
-	b.Helper()
-	p := &process{TB: b.TB, cable: NewCable(b, b.hosts)}
-	o, logs := b.options(p.cable, change)
-	o, err := o.withDefaults()
-	must(b, err)
-	must(b, o.forPubSub())
-	shards, err := connectAll(b.Context(), &o, 6)
-	must(b, err)
-	p.ps = newPubsub(o, shards)
-	p.Layer, p.logs = layers.New(p.ps, &o.Options), logs
-	must(b, p.ps.run(b.Context()))
-	b.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), Patience)
-		defer cancel()
-		if err := p.Close(ctx); err != nil {
-			b.Errorf("closing a layer: %v", err)
-		}
-	})
-	return p
 }

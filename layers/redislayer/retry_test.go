@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -71,6 +73,67 @@ func TestReconnect(t *testing.T) {
 			}
 		})
 	}
+}
+
+// As often as connections are lost and made again, nothing of them is left. The waits between are left out.
+func TestReconnectsLeaveNothing(t *testing.T) {
+	Long(t) // and not beside other tests, whose goroutines it would count
+	const cycles, some = 10_000, 100
+	quiet := func(o *Options) { o.Logger = zap.NewNop() }
+	for name, open := range map[string]func(*bed) (*process, *link, func() error){
+		"Core": func(b *bed) (*process, *link, func() error) {
+			p := b.core(quiet)
+			return p, &p.c.link, func() error { return p.c.session(p.c.shards[0]) }
+		},
+		"PubSub": func(b *bed) (*process, *link, func() error) {
+			p := b.stations(quiet)
+			return p, &p.ps.link, func() error { return p.ps.session(p.ps.shards[0], nil) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // with the other layer alone
+			b := newBed(t, 1)
+			p, link, session := open(b)
+			channel := p.channel()
+			ended := make(chan error, 1)
+			var goroutines, files int
+			for i := range cycles {
+				link.down(0, "a host", errLost)
+				go func() { // ends with the connection; waited for below
+					err := session()
+					for link.isLost(0) && t.Context().Err() == nil { // the cut was noticed here before it was where commands are sent
+						err = session()
+					}
+					ended <- err
+				}()
+				eventually(t, func() bool { return !link.isLost(0) }, "L15: the connection is made")
+				switch i {
+				case 0:
+					p.join("room", channel)
+				case some:
+					goroutines, files = runtime.NumGoroutine(), openFiles()
+				case cycles - 1:
+					p.groupSend("room", "a")
+					p.want(channel, "a")
+					if g, f := runtime.NumGoroutine(), openFiles(); g > goroutines+some || f > files+some {
+						t.Errorf("L16: after %d connections there are %d goroutines and %d files, after %d there were %d and %d",
+							cycles, g, f, some, goroutines, files)
+					}
+				}
+				p.cable.Cut()
+				if err := <-ended; err == nil {
+					t.Fatal("L15: a connection that was cut is no error")
+				}
+				p.cable.Mend()
+			}
+		})
+	}
+}
+
+// openFiles is how many files and connections the process has; 0 where the system does not tell.
+func openFiles() int {
+	all, _ := os.ReadDir("/proc/self/fd")
+	return len(all)
 }
 
 // What the server says of itself passes, what it says of the command does not.
