@@ -22,8 +22,8 @@ import (
 // response has reached the client is answered for. [Deny] has the response it asks for. An error with a method
 // StatusCode() int says a status of 400 to 599, as that of a broker which is away may say 503, and is a failure all the same.
 // Anything else is 500. Later failures cut the connection, so that a client cannot take a part for the whole. The end of a
-// response of unknown length (one in several parts without Content-Length, or one with trailers) is sent by net/http when
-// Serve returns.
+// response of unknown length (one in several parts without Content-Length, or one with trailers), and over HTTP/2 of every
+// response, is sent by net/http when Serve returns.
 //
 // net/http adds a Date header; Content-Length is added to a response in one part. No type of content is guessed.
 // Extensions: http.response.trailers, early_hint, zerocopysend, pathsend, and push where the connection can. Trailers reach

@@ -122,8 +122,8 @@ type Options struct {
 	MaxRequests int
 
 	// HandshakeTimeout is how long an application may think before it accepts or refuses a WebSocket. Then the client
-	// gets 503 and ctx ends. It is not for HTTP: how long a request takes, or a stream of server-sent events to begin, is the
-	// application's to bound. Default 5 s; negative: off.
+	// gets 503 and ctx ends. It is not for HTTP: a stream of server-sent events has ConnectTimeout of consumers.AsyncSSEConsumer,
+	// any other request has middleware.Timeout. Default 5 s; negative: off.
 	HandshakeTimeout time.Duration
 
 	// MaxMessage is the size in bytes up to which a message is received, measured after decompression. A larger one
