@@ -72,7 +72,9 @@ func (c *conn) takeOver(w http.ResponseWriter) error {
 	}
 	nc = below(nc)
 	c.net, c.raw = nc, rawConn(nc)
-	limitUnsentOf(nc) // a mounted server has not accepted it
+	if !c.direct {
+		limitUnsentOf(nc)
+	}
 	return nil
 }
 

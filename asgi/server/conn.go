@@ -47,6 +47,7 @@ type conn struct {
 	answered  bool            // the handshake was
 	delivered bool            // the disconnect event was given
 	readDone  bool            // gorilla can read no more
+	direct    bool            // this server has accepted it; set before the handshake
 
 	// Under mu, like everything that follows but end and reads.
 	open     bool // accepted

@@ -96,11 +96,12 @@ func New(app asgi.App, opts *Options) *Server {
 // Whoever runs the http.Server calls its Shutdown and this Server's at once (see the example), never its own first: it waits for
 // streams of server-sent events, which end when [Server.Shutdown] says so.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.serveRequest(w, r, context.WithoutCancel)
+	s.serveRequest(w, r, context.WithoutCancel, false)
 }
 
-// serveRequest is ServeHTTP. What keep makes of the request's context stays in memory with a socket.
-func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request, keep func(context.Context) context.Context) {
+// serveRequest is ServeHTTP. What keep makes of the request's context stays in memory with a socket. Whether this server runs
+// net/http itself is direct.
+func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request, keep func(context.Context) context.Context, direct bool) {
 	if !websocket.IsWebSocketUpgrade(r) { // anything else is plain HTTP and the application's business
 		s.serveHTTP(w, r)
 		return
@@ -115,6 +116,7 @@ func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request, keep func(
 		s.reject(w, r, http.StatusServiceUnavailable, problem)
 		return
 	}
+	c.direct = direct
 	go c.runner(s.websocketScope(r, values))() // join has counted it; Shutdown waits
 	c.negotiate(w, r)
 }
@@ -161,7 +163,7 @@ func (s *Server) direct(hs *http.Server) http.Handler {
 	keep := func(ctx context.Context) context.Context {
 		return context.WithValue(base, http.LocalAddrContextKey, ctx.Value(http.LocalAddrContextKey))
 	}
-	var served http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serveRequest(w, r, keep) })
+	var served http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serveRequest(w, r, keep, true) })
 	if s.opts.Wrap != nil {
 		keep = context.WithoutCancel
 		served = s.opts.Wrap(served)
