@@ -241,8 +241,10 @@ func TestOneHostOfThreeIsGone(t *testing.T) {
 	if err := p.GroupSend(t.Context(), some, note.With(text{"a"})); !errors.Is(err, layers.ErrUncertain) {
 		t.Errorf("L4: a message that one of two hosts has: %v, want an error that says so", err)
 	}
+	limit, cancel := context.WithTimeout(t.Context(), Patience)
+	defer cancel()
 	for got := ""; got != "a"; {
-		m, err := p.Receive(t.Context(), mine)
+		m, err := p.Receive(limit, mine)
 		must(t, err)
 		v, err := note.Decode(m)
 		must(t, err)
