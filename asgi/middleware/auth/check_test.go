@@ -36,6 +36,14 @@ func TestExpiry(t *testing.T) {
 		want time.Duration
 	}{
 		"a token": {func(p *process) *asgitest.WebSocket { return p.as("ann-60").Dial("/ws") }, time.Minute},
+		"a token among the subprotocols": {func(p *process) *asgitest.WebSocket {
+			return p.With(&asgitest.Options{Subprotocols: []string{"bearer", "bearer.ann-60"}}).Dial("/ws")
+		}, time.Minute},
+		"a token in the first message": {func(p *process) *asgitest.WebSocket {
+			ws := p.Dial("/ws/private")
+			ws.SendText("ann-60")
+			return ws
+		}, time.Minute},
 		"a session": {func(p *process) *asgitest.WebSocket {
 			b := &browser{process: p}
 			b.expect("POST", "/login/ann", "ann")
@@ -44,7 +52,7 @@ func TestExpiry(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := start(t, newManager(), newAccounts(), memlayer.New(nil), nil)
+				p := start(t, newManager(), newAccounts(), memlayer.New(nil), func(o *auth.Options[account]) { o.FirstMessage = &auth.FirstMessage{} })
 				began := time.Now()
 				ws := c.open(p)
 				event, took := wait(t, ws), time.Duration(0)
