@@ -147,7 +147,7 @@ func TestDocumentedOrder(t *testing.T) {
 		if string(r.Body) != "ann   " || len(cookies) != 1 {
 			t.Fatalf("the login: %d %q %v", r.Status, r.Body, r.Header)
 		}
-		s.logged.TakeAll()
+		s.line(t, "http: request", map[string]any{"path": "/login"}) // and the place of the request is free
 		ann := s.from("192.0.2.1", nil, cookies...)
 		ws := ann.Dial("/")
 		ws.ExpectText("ann   ")
