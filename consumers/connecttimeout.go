@@ -28,26 +28,34 @@ func (c *Conn) boundConnect(limit time.Duration) (stop func() bool) {
 	}).Stop
 }
 
-// connectLate answers for a Connect that takes too long, which may go on for as long as it ignores its ctx. It does nothing
-// where Connect has answered.
+// connectLate answers for a Connect that takes too long, which may go on for as long as it ignores its ctx.
 func (c *Conn) connectLate(limit time.Duration) {
-	refused := false
 	err := guard(func() error { // middleware may stand between consumer and server
-		refused = c.refuseLate()
+		c.refuseLate(limit)
 		return nil
 	})
 	if err != nil {
 		c.fail(err)
 	}
-	if !refused {
-		return
-	}
-	c.closed(asgi.DisconnectError{Reason: "the stream did not begin in time", By: asgi.ByServer})
-	c.fail(c.errorf("connect", fmt.Errorf("no stream has begun within %v: %w", limit, context.DeadlineExceeded)))
 }
 
-// refuseLate sends 503 unless a response has begun.
-func (c *Conn) refuseLate() bool {
+// refuseLate sends 503 and ends the connection, unless a response has begun. The end comes before the last part: a client that has
+// everything may leave at once, and would be the one who has ended it.
+func (c *Conn) refuseLate(limit time.Duration) {
+	if !c.startRefusal() {
+		return
+	}
+	c.mu.Lock()
+	if !c.ended && !c.failed { // else the client has left, or Connect has failed, in the meantime
+		c.failed, c.err = true, c.errorf("connect", fmt.Errorf("no stream has begun within %v: %w", limit, context.DeadlineExceeded))
+		c.close(asgi.DisconnectError{Reason: "the stream did not begin in time", By: asgi.ByServer})
+	}
+	c.mu.Unlock()
+	_ = c.answer(c.life.base, "refuse", asgi.HTTPResponseBody{Body: []byte("Service Unavailable\n")}) // to a client that may have gone
+}
+
+// startRefusal reports whether the server has taken 503 for the start of the response.
+func (c *Conn) startRefusal() bool {
 	header := http.Header{"Content-Type": {"text/plain; charset=utf-8"}}
 	if strings.HasPrefix(c.scope.HTTPVersion(), "1.") {
 		header.Set("Connection", "close") // the next request on it would wait for this Connect
@@ -58,9 +66,5 @@ func (c *Conn) refuseLate() bool {
 	c.mu.Lock()
 	over := s.begun || c.exchange.started || c.ended || c.failed
 	c.mu.Unlock()
-	if over || c.answer(&c.life, "refuse", asgi.HTTPResponseStart{Status: http.StatusServiceUnavailable, Header: header}) != nil {
-		return false
-	}
-	_ = c.answer(&c.life, "refuse", asgi.HTTPResponseBody{Body: []byte("Service Unavailable\n")}) // to a client that may have gone
-	return true
+	return !over && c.answer(c.life.base, "refuse", asgi.HTTPResponseStart{Status: http.StatusServiceUnavailable, Header: header}) == nil
 }

@@ -35,7 +35,7 @@ func TestHTTPAnswer(t *testing.T) {
 	})
 }
 
-// TestHTTPFailure: Case 117 and Case 120. What Handle does wrong reaches the server, and the client gets a 500.
+// TestHTTPFailure: Case 117. What Handle does wrong reaches the server, and the client gets a 500.
 func TestHTTPFailure(t *testing.T) {
 	boom := errors.New("boom")
 	for _, c := range []struct {
@@ -46,7 +46,7 @@ func TestHTTPFailure(t *testing.T) {
 	}{
 		{"case 117: error", func(ctx context.Context, c *consumers.Conn) error { return boom }, 500, "boom"},
 		{"case 117: deny", func(ctx context.Context, c *consumers.Conn) error { return asgi.Deny{Status: 409} }, 409, ""},
-		{"case 120: no answer", func(ctx context.Context, c *consumers.Conn) error { return nil }, 500,
+		{"no answer", func(ctx context.Context, c *consumers.Conn) error { return nil }, 500,
 			"consumers: consumers_test.none: answer: handle returned without completing the response: call Respond"},
 		{"a start without a body", func(ctx context.Context, c *consumers.Conn) error { return c.StartResponse(ctx, 200, nil) }, 500, "call Respond"},
 		{"a body without a start", func(ctx context.Context, c *consumers.Conn) error { return c.SendBody(ctx, nil, false) }, 500, "send asgi.HTTPResponseStart first"},
@@ -102,7 +102,7 @@ func TestHTTPInstances(t *testing.T) {
 	})
 }
 
-// TestHTTPZero: the zero value answers 204.
+// TestHTTPZero: Case 120. The zero value is no error, it answers 204.
 func TestHTTPZero(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site, _ := site(t, request{}.App())

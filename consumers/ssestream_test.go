@@ -274,3 +274,19 @@ func TestSSEBehind(t *testing.T) {
 		x.Abandon()
 	})
 }
+
+// TestSSECloseBeforeTheStream: a Close in Connect refuses, as it does for a WebSocket: 403, and no Disconnect.
+func TestSSECloseBeforeTheStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		site, _ := site(t, stream{
+			Connect: func(_ *none, ctx context.Context, c *consumers.Conn) error { return c.Close(ctx, 4401, "who?") },
+		}.App())
+		x := site.Stream("GET", "/")
+		if status, _ := x.Start(); status != 403 {
+			t.Errorf("got %d, want 403", status)
+		}
+		if err := x.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+}

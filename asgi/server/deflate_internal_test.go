@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -47,4 +48,17 @@ func FuzzAcceptsDeflate(f *testing.F) {
 			t.Errorf("%q is acceptable alone and not as the second offer", s)
 		}
 	})
+}
+
+// What compression would make larger goes out as it is.
+func TestIncompressible(t *testing.T) {
+	d := newDeflater(&Options{CompressionMin: 1, CompressionLevel: 1, Compressors: 1})
+	noise := make([]byte, 1000)
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := range noise {
+		noise[i] = byte(r.Uint32())
+	}
+	if b := d.encode(asgi.Frame{Binary: true, Data: noise}); b[0]&bitRSV1 != 0 || len(b) != len(noise)+4 {
+		t.Errorf("%d bytes of noise became %d, first byte %#x", len(noise), len(b), b[0])
+	}
 }

@@ -211,3 +211,19 @@ func kill(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Where another http.Server listens, DrainDelay is not waited for: it is for Run and Serve.
+func TestDrainDelayMounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := variant{}.mountPipes(t, echoing(nil), server.Options{DrainDelay: time.Hour})
+		p := s.open()
+		go closeLikeABrowser(p)
+		start := time.Now()
+		if err := s.stop(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took > time.Minute {
+			t.Errorf("it took %v", took)
+		}
+	})
+}

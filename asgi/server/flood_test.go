@@ -24,6 +24,9 @@ import (
 //	go test -run '^TestFlood$' -v ./asgi/server -flood
 var fullFlood = flag.Bool("flood", false, "run TestFlood at full size, for about four minutes")
 
+// manyAttackers says that as many attack as at full size, in little time: how long others wait means nothing then.
+var manyAttackers = os.Getenv("TIDEWAY_LONG") != ""
+
 // floods are attacks on a server in a process of its own, by a process of its own, while the members of a room talk.
 var floods = []struct {
 	attack         string
@@ -54,8 +57,11 @@ func TestFlood(t *testing.T) {
 		t.Run(tc.attack, func(t *testing.T) {
 			f := startFlood(t)
 			members, rest, talk, pad, atOnce, visits := 4, 300*time.Millisecond, time.Second, tc.smallPad, tc.few, tc.fewVisits
+			if *fullFlood || manyAttackers {
+				atOnce, visits = tc.atOnce, tc.visits
+			}
 			if *fullFlood {
-				members, rest, talk, pad, atOnce, visits = 10, 10*time.Second, 20*time.Second, tc.pad, tc.atOnce, tc.visits
+				members, rest, talk, pad = 10, 10*time.Second, 20*time.Second, tc.pad
 			}
 			r := f.newRoom(members, pad)
 			calm := r.talk(rest, nil)
