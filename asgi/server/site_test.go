@@ -223,8 +223,8 @@ func echoing(ends chan<- asgi.WebSocketDisconnect) asgi.App {
 				if string(e.Frame.Data) == "quit" {
 					return nil
 				}
-				if err := send(ctx, asgi.WebSocketSend{Frame: e.Frame}); err != nil {
-					return err
+				if err := send(ctx, asgi.WebSocketSend{Frame: e.Frame}); err != nil && !errors.Is(err, asgi.ErrClosed) {
+					return err // after ErrClosed the disconnect says why
 				}
 			case asgi.WebSocketDisconnect:
 				if ends != nil {
