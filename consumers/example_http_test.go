@@ -19,7 +19,11 @@ const jobFinished layers.Type[jobDone] = "job.finished"
 type poll struct{}
 
 func (s *poll) handle(ctx context.Context, c *consumers.Conn, body []byte) error {
-	return c.GroupAdd(ctx, "job."+string(body)) // and no answer yet
+	group := "job." + string(body)
+	if err := layers.CheckGroup(group); err != nil { // clients may send anything
+		return c.Respond(ctx, http.StatusBadRequest, nil, []byte("no such job\n"))
+	}
+	return c.GroupAdd(ctx, group) // and no answer yet
 }
 
 func (s *poll) finished(ctx context.Context, c *consumers.Conn, v jobDone) error {

@@ -125,6 +125,10 @@ func TestOptionsThatCannotWork(t *testing.T) {
 	}{
 		{"case 67: capacity", "Options.Capacity is -1", func() { memlayer.New(&layers.Options{Capacity: -1}) }},
 		{"expiry", "Options.Expiry is -1000000000", func() { memlayer.New(&layers.Options{Expiry: -time.Second}) }},
+		{"expiry without a unit", "Options.Expiry is 60ns: did you mean 60*time.Second?", func() { memlayer.New(&layers.Options{Expiry: 60}) }},
+		{"age without a unit", "Options.Durables[0].MaxAge is 7ns: did you mean 7*time.Second?", func() {
+			memlayer.New(&layers.Options{Durables: []layers.Durable{{Queues: "jobs", MaxAge: 7}}})
+		}},
 		{"size", "Options.MaxMessageSize is -5", func() { memlayer.New(&layers.Options{MaxMessageSize: -5}) }},
 		{"glob", `pattern "a*" is -2`, func() { layers.Glob("a*", -2) }},
 		{"regexp", `pattern "a" is -2`, func() { layers.Regexp(regexp.MustCompile("a"), -2) }},

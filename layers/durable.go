@@ -70,7 +70,7 @@ func (d Durable) withDefaults(i int) Durable {
 		panic(fmt.Sprintf("layers: Options.%s is empty: give a name or a pattern such as \"jobs.*\"", field("Queues")))
 	}
 	mustNotBeNegative(field("Capacity"), int64(d.Capacity), "jobs; 0 means 10,000")
-	mustNotBeNegative(field("MaxAge"), int64(d.MaxAge), "nanoseconds; 0 means 7 days")
+	mustHaveUnit(field("MaxAge"), d.MaxAge, "7 days")
 	mustNotBeNegative(field("Lease"), int64(d.Lease), "nanoseconds; 0 means 30 s")
 	if d.Capacity == 0 {
 		d.Capacity = DefaultJobCapacity

@@ -49,7 +49,7 @@ func (o *Options) withDefaults() Options {
 		r = *o
 	}
 	mustNotBeNegative("Capacity", int64(r.Capacity), "messages; 0 means 100")
-	mustNotBeNegative("Expiry", int64(r.Expiry), "nanoseconds; 0 means 60 s")
+	mustHaveUnit("Expiry", r.Expiry, "60 s")
 	mustNotBeNegative("MaxMessageSize", int64(r.MaxMessageSize), "bytes; 0 means 2 MiB")
 	if r.Capacity == 0 {
 		r.Capacity = DefaultCapacity
@@ -72,6 +72,14 @@ func (o *Options) withDefaults() Options {
 		}
 	}
 	return r
+}
+
+// mustHaveUnit panics on a duration that is negative, or can only be a number without its unit.
+func mustHaveUnit(field string, d time.Duration, standard string) {
+	mustNotBeNegative(field, int64(d), "nanoseconds; 0 means "+standard)
+	if d > 0 && d < time.Millisecond {
+		panic(fmt.Sprintf("layers: Options.%s is %v: did you mean %d*time.Second?", field, d, int64(d)))
+	}
 }
 
 func mustNotBeNegative(field string, n int64, unit string) {
