@@ -14,8 +14,7 @@ type Stats struct {
 	Received  uint64 // messages that Receive returned, and jobs that Take did, each time they were taken
 
 	// GroupDelivered are those of Delivered that were sent to a group: one for each member. Over all processes, what it has
-	// grown by for each message of GroupSent is the fan-out. redislayer.Core hands a group's messages on as it does direct ones,
-	// and counts them as such.
+	// grown by for each message of GroupSent is the fan-out.
 	GroupDelivered uint64
 
 	Dropped map[DropReason]uint64 // see [Drop]; only reasons that occurred

@@ -121,6 +121,20 @@ func (t *Local) DeliverGroup(name string, m *Message) {
 	t.host.GroupDelivered(t.deliver(buf, name, m))
 }
 
+// DeliverTo hands m to those of the channels that there are, members of a group whose list is kept elsewhere, and reports those
+// that do not take it. The group is "" where it is not known.
+func (t *Local) DeliverTo(group string, channels []string, m *Message) {
+	buf := t.scratch.Get().(*[]*member)
+	t.mu.RLock()
+	for _, channel := range channels {
+		if mb := t.channels[channel]; mb != nil {
+			*buf = append(*buf, mb)
+		}
+	}
+	t.mu.RUnlock()
+	t.host.GroupDelivered(t.deliver(buf, group, m))
+}
+
 // DeliverAll hands m to every channel of the process: for [Host.Outage].
 func (t *Local) DeliverAll(m *Message) {
 	buf := t.scratch.Get().(*[]*member)

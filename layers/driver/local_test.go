@@ -66,6 +66,21 @@ func (i *inbox) Flush() { i.flushed = true }
 
 func message(typ string) *driver.Message { return driver.NewMessage(typ, []byte(typ)) }
 
+// A list of members is as good as the table's own group.
+func TestDeliverTo(t *testing.T) {
+	h := &host{}
+	table := driver.NewLocal(h)
+	one, two := &inbox{}, &inbox{}
+	for name, in := range map[string]*inbox{"p!one": one, "p!two": two, "p!full": {err: driver.ErrFull}, "p!ended": {err: driver.ErrNoChannel}} {
+		table.Open(name, in)
+	}
+	table.DeliverTo("g", []string{"p!one", "p!none", "p!full", "p!ended"}, message("a"))
+	table.DeliverTo("", []string{"p!none"}, message("b"))
+	if want := []string{"p!full g a: driver: channel is full"}; !slices.Equal(one.got, []string{"a"}) || two.got != nil || !slices.Equal(h.dropped, want) || h.ofGroups != 1 || h.delivered != 0 {
+		t.Errorf("L5: got %v and %v, dropped %q, %d delivered of a group, %d others", one.got, two.got, h.dropped, h.ofGroups, h.delivered)
+	}
+}
+
 func TestDeliverGroup(t *testing.T) {
 	h := &host{}
 	table := driver.NewLocal(h)

@@ -63,14 +63,14 @@ func (f *format) again(data []byte) ([]byte, error) {
 var errShort = errors.New("it is shorter than its random prefix")
 
 // unpack reads what pack or channels_redis wrote. The message is in the layer's encoding, and not checked yet.
-func (f *format) unpack(entry []byte, now time.Time) (data []byte, names []string, err error) {
+func (f *format) unpack(entry []byte, now time.Time) (data []byte, to payload.Address, err error) {
 	if len(entry) < f.prefix {
-		return nil, nil, errShort
+		return nil, to, errShort
 	}
 	body := entry[f.prefix:]
 	if f.keys != nil {
 		if body, err = f.keys.open(body, now, f.ttl); err != nil {
-			return nil, nil, err
+			return nil, to, err
 		}
 	}
 	if f.serializer == nil {
@@ -79,10 +79,10 @@ func (f *format) unpack(entry []byte, now time.Time) (data []byte, names []strin
 	return f.deserialize(body)
 }
 
-func (f *format) deserialize(body []byte) (data []byte, names []string, err error) {
+func (f *format) deserialize(body []byte) (data []byte, to payload.Address, err error) {
 	fields, err := f.serializer.Deserialize(body)
 	if err != nil {
-		return nil, nil, fmt.Errorf("deserialize: %w", err)
+		return nil, to, fmt.Errorf("deserialize: %w", err)
 	}
 	return toMessage(fields)
 }

@@ -169,9 +169,9 @@ func TestEntries(t *testing.T) {
 		if err != nil || c.format.prefix > 0 && bytes.Equal(entry, again) {
 			t.Errorf("%s: two entries are equal", c.name)
 		}
-		data, names, err := c.format.unpack(entry, now)
-		if err != nil || !slices.Equal(names, c.names) {
-			t.Errorf("%s: names %v, %v", c.name, names, err)
+		data, to, err := c.format.unpack(entry, now)
+		if err != nil || !slices.Equal(to.Names, c.names) || to.List != c.list {
+			t.Errorf("%s: for %v, %v", c.name, to, err)
 		}
 		got, err := payload.Fields(data)
 		if want, _ := payload.Fields(inner); err != nil || !sameFields(got, want) {
@@ -251,9 +251,9 @@ func TestJSON(t *testing.T) {
 			t.Errorf("case 24: %s is taken", bad)
 		}
 	}
-	data, names, err := f.unpack([]byte(`....{"type": "x", "__asgi_channel__": "a!b", "n": 1, "f": 1.0}`), time.Now())
-	if want := encoded(t, "x", map[string]any{"n": 1, "f": 1.0}); err != nil || !bytes.Equal(data, want) || !slices.Equal(names, []string{"a!b"}) {
-		t.Errorf("%x for %v, %v, want %x", data, names, err, want)
+	data, to, err := f.unpack([]byte(`....{"type": "x", "__asgi_channel__": "a!b", "n": 1, "f": 1.0}`), time.Now())
+	if want := encoded(t, "x", map[string]any{"n": 1, "f": 1.0}); err != nil || !bytes.Equal(data, want) || !slices.Equal(to.Names, []string{"a!b"}) || to.List {
+		t.Errorf("%x for %v, %v, want %x", data, to, err, want)
 	}
 }
 
@@ -295,20 +295,20 @@ func FuzzUnpack(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, which uint8, entry []byte) {
 		fm := formats[int(which)%len(formats)]
-		data, names, err := fm.unpack(bytes.Clone(entry), now)
+		data, to, err := fm.unpack(bytes.Clone(entry), now)
 		if err != nil {
 			return
 		}
 		if _, err := payload.Check(data); err != nil {
 			return
 		}
-		again, err := fm.pack(data, names, len(names) > 1, now)
+		again, err := fm.pack(data, to.Names, to.List, now)
 		if err != nil {
 			return // what JSON does not have
 		}
-		data2, names2, err := fm.unpack(again, now)
-		if err != nil || !slices.Equal(names, names2) || fm.serializer == nil && !bytes.Equal(data, data2) {
-			t.Fatalf("%x became %x, %v became %v, %v", data, data2, names, names2, err)
+		data2, to2, err := fm.unpack(again, now)
+		if err != nil || !slices.Equal(to.Names, to2.Names) || len(to.Names) > 0 && to.List != to2.List || fm.serializer == nil && !bytes.Equal(data, data2) {
+			t.Fatalf("%x became %x, %v became %v, %v", data, data2, to, to2, err)
 		}
 	})
 }

@@ -133,7 +133,7 @@ func (c *core) GroupSend(ctx context.Context, group string, m *driver.Message) e
 	}
 	err = c.scatter(ctx, group, m, remote)
 	if err == nil || errors.Is(err, driver.ErrUncertain) { // what may have arrived is not sent again, so who can have it gets it
-		c.deliver(own, group, here)
+		c.local.DeliverTo(group, own, here)
 	}
 	return err
 }
@@ -221,14 +221,3 @@ func (c *core) asElsewhere(channel string, m *driver.Message) (*driver.Message, 
 }
 
 var errNotMade = errors.New("Options.Serializer makes a message of it that cannot be read")
-
-// deliver hands a message to channels of this process, and reports those that do not take it. One that has ended is no loss.
-func (c *core) deliver(channels []string, group string, m *driver.Message) {
-	for _, channel := range channels {
-		switch err := c.local.Deliver(channel, m); err {
-		case nil, driver.ErrNoChannel:
-		default:
-			c.host.Dropped(channel, group, m, err)
-		}
-	}
-}

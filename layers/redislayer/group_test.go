@@ -81,3 +81,29 @@ func TestGroupOnThreeHosts(t *testing.T) {
 		}
 	}
 }
+
+// What members of groups took is counted apart, wherever the message came from, so that the fan-out can be told.
+func TestFanOut(t *testing.T) {
+	for name, open := range kinds {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t, 1)
+			p, q := open(b, nil), open(b, nil)
+			own, theirs, other := p.channel(), q.channel(), q.channel()
+			p.join("room", own)
+			q.join("room", theirs, other)
+			q.join("alone", theirs)
+			p.groupSend("room", "a")
+			p.groupSend("alone", "b")
+			p.send(theirs, "c")
+			p.want(own, "a")
+			q.want(theirs, "a", "b", "c")
+			q.want(other, "a")
+			if s := p.Stats(); s.GroupDelivered != 1 || s.Delivered != 1 {
+				t.Errorf("the sender's: %d of groups of %d, want 1 of 1", s.GroupDelivered, s.Delivered)
+			}
+			if s := q.Stats(); s.GroupDelivered != 3 || s.Delivered != 4 {
+				t.Errorf("the other process's: %d of groups of %d, want 3 of 4", s.GroupDelivered, s.Delivered)
+			}
+		})
+	}
+}

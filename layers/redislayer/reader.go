@@ -158,8 +158,8 @@ func (c *core) take(s *shard, p *popped) {
 // takeLocal hands out a message for channels of this process.
 func (c *core) takeLocal(p *popped) {
 	now := time.Now()
-	data, names, err := c.format.unpack([]byte(p.entry), now)
-	if err == nil && len(names) == 0 {
+	data, to, err := c.format.unpack([]byte(p.entry), now)
+	if err == nil && len(to.Names) == 0 {
 		if c.obey(data) {
 			return
 		}
@@ -169,17 +169,23 @@ func (c *core) takeLocal(p *popped) {
 		c.complain(p.key, err)
 		return
 	}
-	m, ok := c.host.Message(names[0], data, stamped(p.score, now))
+	m, ok := c.host.Message(to.Names[0], data, stamped(p.score, now))
 	if !ok {
 		return
 	}
 	if m.Expired(now) {
-		for _, channel := range names {
+		for _, channel := range to.Names {
 			c.host.Dropped(channel, "", m, driver.ErrExpired)
 		}
 		return
 	}
-	c.deliver(names, "", m)
+	if to.List {
+		c.local.DeliverTo("", to.Names, m)
+		return
+	}
+	if err := c.local.Deliver(to.Names[0], m); err != nil && err != driver.ErrNoChannel {
+		c.host.Dropped(to.Names[0], "", m, err)
+	}
 }
 
 // decode reads a message of a queue; nil if it cannot be read, or has expired.

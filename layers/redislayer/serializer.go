@@ -138,31 +138,32 @@ func (jsonFormat) Deserialize(data []byte) (map[string]any, error) {
 }
 
 // toMessage makes the layer's encoding of fields, without the reserved one, which it returns apart.
-func toMessage(fields map[string]any) (data []byte, names []string, err error) {
+func toMessage(fields map[string]any) (data []byte, to payload.Address, err error) {
 	typ, ok := fields[payload.TypeKey].(string)
 	if !ok {
-		return nil, nil, errors.New(`there is no "type" that is text`)
+		return nil, to, errors.New(`there is no "type" that is text`)
 	}
-	switch to := fields[payload.ReservedKey].(type) {
+	switch names := fields[payload.ReservedKey].(type) {
 	case nil:
 	case string:
-		names = []string{to}
+		to.Names = []string{names}
 	case []string:
-		names = to
+		to = payload.Address{Names: names, List: true}
 	case []any:
-		for _, v := range to {
+		to.List = true
+		for _, v := range names {
 			name, ok := v.(string)
 			if !ok {
-				return nil, nil, errors.New(`"` + payload.ReservedKey + `" is neither text nor a list of texts`)
+				return nil, to, errors.New(`"` + payload.ReservedKey + `" is neither text nor a list of texts`)
 			}
-			names = append(names, name)
+			to.Names = append(to.Names, name)
 		}
 	}
 	rest := maps.Clone(fields)
 	delete(rest, payload.TypeKey)
 	delete(rest, payload.ReservedKey)
 	data, err = payload.MarshalWire(typ, &rest)
-	return data, names, err
+	return data, to, err
 }
 
 // toFields is the inverse of toMessage. What a list of names is on the wire is a list also for one.

@@ -30,7 +30,6 @@
 //	sum by (layer) (rate(tideway_layer_group_delivered_total[5m])) / sum by (layer) (rate(tideway_layer_group_sent_total[5m]))
 //
 // The groups themselves are not told apart: their names are often made by clients, and each would be a series.
-// Of a redislayer.Core, whose processes get a group's message as one to each member, only tideway_layer_delivered_total counts.
 //
 // # All metrics
 //

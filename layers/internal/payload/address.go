@@ -30,61 +30,66 @@ func WithAddress(data []byte, names []string, list bool) []byte {
 
 var errAddress = errors.New(`"` + ReservedKey + `" is neither text nor a list of texts`)
 
-// CutAddress returns a message without the reserved key, and the names under it; none when there is no such key. What
-// it returns is not checked yet.
-func CutAddress(data []byte) (body []byte, names []string, err error) {
+// An Address is what stands under the reserved key.
+type Address struct {
+	Names []string // none when there is no such key
+	List  bool     // it is a list, as of a message for members of a group; else one name
+}
+
+// CutAddress returns a message without the reserved key, and what stands there. What it returns is not checked yet.
+func CutAddress(data []byte) (body []byte, to Address, err error) {
 	r := reader{data: data}
 	head, err := r.root()
 	if err != nil {
-		return nil, nil, err
+		return nil, Address{}, err
 	}
 	first := len(data) - len(r.data)
 	for range head.n {
 		from := len(data) - len(r.data)
 		key, err := r.key()
 		if err != nil {
-			return nil, nil, err
+			return nil, Address{}, err
 		}
 		if string(key) == ReservedKey {
-			if names, err = r.names(); err != nil {
-				return nil, nil, err
+			if to, err = r.address(); err != nil {
+				return nil, Address{}, err
 			}
 			b := appendMap(make([]byte, 0, len(data)), head.n-1)
 			b = append(b, data[first:from]...)
-			return append(b, r.data...), names, nil
+			return append(b, r.data...), to, nil
 		}
 		v, err := r.next()
 		if err == nil {
 			err = r.skip(v)
 		}
 		if err != nil {
-			return nil, nil, err
+			return nil, Address{}, err
 		}
 	}
-	return data, nil, nil
+	return data, Address{}, nil
 }
 
 // names reads the value of the reserved key. The names share one string.
-func (r *reader) names() ([]string, error) {
+func (r *reader) address() (Address, error) {
 	before := r.data
 	v, err := r.next()
 	if err != nil {
-		return nil, err
+		return Address{}, err
 	}
 	if v.kind == kindText {
-		return []string{string(v.raw)}, nil
+		return Address{Names: []string{string(v.raw)}}, nil
 	}
 	if v.kind != kindList || v.n == 0 {
-		return nil, errAddress
+		return Address{}, errAddress
 	}
 	ends := make([]int, 2*v.n)
 	for i := range v.n {
 		t, err := r.next()
 		if err != nil {
-			return nil, err
+			return Address{}, err
 		}
 		if t.kind != kindText {
-			return nil, errAddress
+			return Address{}, errAddress
 		}
 		end := len(before) - len(r.data)
 		ends[2*i], ends[2*i+1] = end-len(t.raw), end
@@ -94,5 +99,5 @@ func (r *reader) names() ([]string, error) {
 	for i := range names {
 		names[i] = all[ends[2*i]:ends[2*i+1]]
 	}
-	return names, nil
+	return Address{names, true}, nil
 }

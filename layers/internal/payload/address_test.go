@@ -32,20 +32,20 @@ func TestAddress(t *testing.T) {
 		if c.want != "" && hex.EncodeToString(got) != c.want {
 			t.Errorf("%s: %x, want %s", c.name, got, c.want)
 		}
-		body, names, err := CutAddress(got)
-		if err != nil || !bytes.Equal(body, message) || !slices.Equal(names, c.names) {
-			t.Errorf("%s: back came %x for %d names, %v", c.name, body, len(names), err)
+		body, to, err := CutAddress(got)
+		if err != nil || !bytes.Equal(body, message) || !slices.Equal(to.Names, c.names) || to.List != c.list {
+			t.Errorf("%s: back came %x for %d names (a list: %v), %v", c.name, body, len(to.Names), to.List, err)
 		}
 	}
-	if body, names, err := CutAddress(message); err != nil || names != nil || !bytes.Equal(body, message) {
-		t.Errorf("case 29: without the field: %x, %v, %v", body, names, err)
+	if body, to, err := CutAddress(message); err != nil || to.Names != nil || !bytes.Equal(body, message) {
+		t.Errorf("case 29: without the field: %x, %v, %v", body, to, err)
 	}
 	sixteen, err := hex.DecodeString("de0010" + strings.Repeat("a161c0", 15) + "b05f5f617367695f6368616e6e656c5f5fa162")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if body, names, err := CutAddress(sixteen); err != nil || !slices.Equal(names, []string{"b"}) || body[0] != 0x8f {
-		t.Errorf("a map of 16 becomes one of 15: %x, %v, %v", body, names, err)
+	if body, to, err := CutAddress(sixteen); err != nil || !slices.Equal(to.Names, []string{"b"}) || body[0] != 0x8f {
+		t.Errorf("a map of 16 becomes one of 15: %x, %v, %v", body, to, err)
 	}
 }
 
@@ -59,8 +59,8 @@ func TestBadAddress(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, names, err := CutAddress(data); err == nil {
-			t.Errorf("%s: no error, names %v", name, names)
+		if _, to, err := CutAddress(data); err == nil {
+			t.Errorf("%s: no error, %v", name, to)
 		}
 	}
 }
@@ -70,16 +70,16 @@ func FuzzCutAddress(f *testing.F) {
 	f.Add(WithAddress([]byte{0x81, 0xa4, 't', 'y', 'p', 'e', 0xa1, 'x'}, []string{"a!b", "c"}, true))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		before := bytes.Clone(data)
-		body, names, err := CutAddress(data)
+		body, to, err := CutAddress(data)
 		if !bytes.Equal(data, before) {
 			t.Fatal("the input has changed")
 		}
 		if err != nil {
 			return
 		}
-		if typ, err := Check(body); err == nil && len(names) > 0 {
-			again, back, err := CutAddress(WithAddress(body, names, true))
-			if err != nil || !bytes.Equal(again, body) || !slices.Equal(back, names) {
+		if typ, err := Check(body); err == nil && len(to.Names) > 0 {
+			again, back, err := CutAddress(WithAddress(body, to.Names, to.List))
+			if err != nil || !bytes.Equal(again, body) || !slices.Equal(back.Names, to.Names) || back.List != to.List {
 				t.Fatalf("type %q: %x, %v, %v", typ, again, back, err)
 			}
 		}
