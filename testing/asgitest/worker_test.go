@@ -71,11 +71,11 @@ func TestWorkOfADurableQueue(t *testing.T) {
 func TestWorkIsTakenOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		layer := memlayer.New(&layers.Options{Durables: []layers.Durable{{Queues: "thumbnails"}}})
-		defer func() {
+		t.Cleanup(func() { // after the site's, which ends the second worker
 			if err := layer.Close(context.Background()); err != nil {
 				t.Error(err)
 			}
-		}()
+		})
 		began := make(chan time.Duration, 2)
 		patience := time.Hour
 		begun := time.Now()
