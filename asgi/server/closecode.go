@@ -15,6 +15,7 @@ const (
 	codeNoStatus    = 1005 // never on the wire: the close frame had no code
 	codeAbnormal    = 1006 // never on the wire: there was no close frame
 	codeInvalidData = 1007
+	codePolicy      = 1008
 	codeTooBig      = 1009
 	codeInternal    = 1011
 	codeRestart     = 1012

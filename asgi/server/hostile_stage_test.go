@@ -136,18 +136,19 @@ func TestPeerThatStaysAfterItsClose(t *testing.T) {
 	unharmed()
 }
 
-// Frames without end that bring no message cost no memory, and are read at no more than some hundred a second.
+// noises are frames that bring no message.
+var noises = map[string][]byte{"empty fragments": frame(cont, ""), "pings": frame(fin|ping, "x"), "pongs": frame(fin|pong, "x")}
+
+// Frames that bring no message cost no memory, and are read at no more than some hundred a second.
 func TestNoise(t *testing.T) {
-	for name, noise := range map[string][]byte{
-		"empty fragments": frame(cont, ""), "pings": frame(fin|ping, "x"), "pongs": frame(fin|pong, "x"),
-	} {
+	for name, noise := range noises {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := variant{}.mountPipes(t, asgi.AppFunc(witness), server.Options{MaxMessage: 1000, PingInterval: -1})
 				p := s.open()
 				go func() { // ends with the connection
 					p.Write(frame(text, ""))
-					p.Write(bytes.Repeat(noise, 10_000))
+					p.Write(bytes.Repeat(noise, 2_000))
 					p.send(fin|cont, "the end")
 				}()
 				start := time.Now()
@@ -163,13 +164,56 @@ func TestNoise(t *testing.T) {
 						break
 					}
 				}
-				if took := time.Since(start); took < 50*time.Second || took > 100*time.Second {
-					t.Errorf("10,000 frames were read in %v, want 50 s to 100 s", took)
+				if took := time.Since(start); took < 10*time.Second || took > 20*time.Second {
+					t.Errorf("2,000 frames were read in %v, want 10 s to 20 s", took)
 				}
 				p.Close()
 			})
 		})
 	}
+}
+
+// Such frames without end are an end after half a minute, so that what a peer left in the buffers when it went holds nothing
+// for longer. Ten a second may come for ever.
+func TestNoiseWithoutEnd(t *testing.T) {
+	for name, noise := range noises {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := variant{}.mountPipes(t, asgi.AppFunc(witness), server.Options{PingInterval: -1})
+				p := s.open()
+				go func() { // ends with the connection
+					p.Write(frame(text, ""))
+					p.Write(bytes.Repeat(noise, 200_000))
+				}()
+				start := time.Now()
+				if code, reason := p.end(); code != 1008 || !strings.Contains(reason, "frames that bring no message") {
+					t.Errorf("ended with %d %q", code, reason)
+				}
+				if took := time.Since(start); took < 25*time.Second || took > 40*time.Second {
+					t.Errorf("the end came after %v, want half a minute", took)
+				}
+				synctest.Wait()
+				if err := s.oneLine("frames that bring no message"); err != nil {
+					t.Error(err)
+				}
+				p.Close()
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := variant{}.mountPipes(t, asgi.AppFunc(witness), server.Options{PingInterval: -1})
+		p := s.open()
+		p.SetDeadline(time.Time{})
+		for range 10 * 60 * 10 {
+			p.Write(noises["pongs"])
+			<-time.After(100 * time.Millisecond)
+		}
+		p.send(fin|text, "still here")
+		if err := p.expect(fin|text, "still here"); err != nil {
+			t.Error("after ten minutes of ten pongs a second: ", err)
+		}
+		p.Close()
+	})
 }
 
 // Who speaks TLS to a plain port, or no TLS to a port with TLS, is refused, and the next one served.

@@ -15,8 +15,9 @@ type observer struct {
 	have   uint8 // header bytes seen
 	length uint8 // bytes of extended length still to come
 
-	noise uint16 // frames that bring no message: control frames and empty fragments
-	since uint16 // second in which noise was 0; its lower half
+	noise  uint8  // frames that bring no message: control frames and empty fragments
+	slowed uint8  // seconds in a row that had too many of them
+	since  uint16 // second in which noise was 0; its lower half
 }
 
 var (
@@ -55,7 +56,7 @@ func (o *observer) observe(p []byte) (int, error) {
 			i += int(n)
 		}
 		if o.have == 2 && o.length == 0 && o.skip == 0 {
-			*o = observer{noise: o.noise, since: o.since}
+			*o = observer{noise: o.noise, slowed: o.slowed, since: o.since}
 		}
 	}
 	return len(p), nil

@@ -111,6 +111,7 @@ func (c *conn) arrived(err error, reads uint32) (ev asgi.Event, last bool) {
 var (
 	errNotText = errors.New("text message is not UTF-8")
 	errTooBig  = errors.New("message is larger than the limit")
+	errNoise   = errors.New("too many frames that bring no message: pings, pongs or empty fragments")
 )
 
 // smallScratch and bigScratch are the sizes of buffers that messages are gathered in. Most fit the first, with room for
@@ -195,6 +196,8 @@ func (c *conn) readFailed(err error) {
 		c.protocolEnd(codeInvalidData, err.Error())
 	case errors.Is(err, errTooBig), errors.Is(err, websocket.ErrReadLimit):
 		c.protocolEnd(codeTooBig, errTooBig.Error())
+	case errors.Is(err, errNoise):
+		c.protocolEnd(codePolicy, err.Error())
 	case errors.Is(err, errReservedBit), errors.Is(err, errHalfCode), errors.Is(err, errLongLength):
 		c.protocolEnd(codeProtocol, err.Error())
 	case c.end.Load() != nil: // we closed first and the peer did not answer, or gorilla has written why
@@ -287,8 +290,8 @@ func (t *transport) Read(p []byte) (int, error) {
 		}
 	} else {
 		c.flush()
-		if c.watch.noise > maxNoise {
-			c.slowDown()
+		if c.watch.noise > maxNoise && !c.slowDown() {
+			return 0, errNoise
 		}
 		c.reads.Add(1)
 		n, err = c.net.Read(p)
@@ -305,10 +308,19 @@ func (t *transport) Read(p []byte) (int, error) {
 // nothing for the application to slow down, would keep a processor from others. Nobody else counts them, so this limit is fixed.
 const maxNoise = 100
 
-// slowDown lets TCP slow down such a peer: nothing is read until the second is over.
-func (c *conn) slowDown() {
+// maxSlowed is for how many seconds in a row a peer may send more. What it has sent lies in the kernel's buffers, also when it
+// has gone: without an end to this, half a megabyte of empty fragments would hold a closed socket for half an hour.
+const maxSlowed = 30
+
+// slowDown lets TCP slow down such a peer: nothing is read until the second is over. It reports whether that may go on.
+func (c *conn) slowDown() bool {
 	now := time.Now()
-	if uint16(now.Unix()) == c.watch.since {
+	if uint16(now.Unix()) != c.watch.since {
+		c.watch.slowed = 0
+	} else {
+		if c.watch.slowed++; c.watch.slowed > maxSlowed {
+			return false
+		}
 		next := time.NewTimer(now.Truncate(time.Second).Add(time.Second).Sub(now))
 		defer next.Stop()
 		select {
@@ -317,6 +329,7 @@ func (c *conn) slowDown() {
 		}
 	}
 	c.watch.noise, c.watch.since = 0, uint16(time.Now().Unix())
+	return true
 }
 
 // Write takes gorilla's own frames, which answer what the peer did wrong; the handshake's response went before.
