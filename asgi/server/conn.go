@@ -28,7 +28,7 @@ type conn struct {
 	srv    *Server
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	path   string // for the log
+	scope  *asgi.Scope // as this server made it, for the log
 
 	older, newer *conn // in the server's list; under its mu
 	traffic      traffic
@@ -87,7 +87,7 @@ type conn struct {
 // runner serves the connection on a goroutine of its own. An idle connection waits below it, and the collector looks at each
 // frame there in each of its cycles; hence one function that does it all. A panic of the application is an error like another, so
 // no other connection notices.
-func (c *conn) runner(scope *asgi.Scope) func() {
+func (c *conn) runner() func() {
 	return func() {
 		defer c.srv.leave(c)
 		err := errGoexit
@@ -97,7 +97,7 @@ func (c *conn) runner(scope *asgi.Scope) func() {
 			}
 			c.conclude(err)
 		}()
-		app, scope, failed := choose(c.srv.app, scope)
+		app, scope, failed := choose(c.srv.app, c.scope)
 		if app == nil {
 			err = failed
 			return
@@ -206,10 +206,10 @@ func (c *conn) pushCloseLocked(frame []byte) {
 }
 
 // protocolEnd fails the connection because of what the peer sent.
-func (c *conn) protocolEnd(code int, reason string) {
+func (c *conn) protocolEnd(code int, reason string, more ...zap.Field) {
 	if c.close(asgi.DisconnectError{Code: code, Reason: reason, By: asgi.ByServer}) == nil {
 		c.srv.counts.protocolErrors.Add(1)
-		c.srv.log.Warn("websocket: peer broke the protocol", zap.String("path", c.path), zap.Int("code", code), zap.String("reason", reason))
+		c.srv.log.Warn("websocket: peer broke the protocol", about(c.scope, append(more, zap.Int("code", code), zap.String("reason", reason))...)...)
 	}
 }
 
@@ -316,8 +316,8 @@ func (c *conn) logFailure(err error) {
 		return
 	}
 	if chosen, ok := chosenEnd(err); ok {
-		c.srv.log.Warn("websocket: closed because of an error", zap.String("path", c.path), zap.Int("code", chosen.Code), zap.Error(err))
+		c.srv.log.Warn("websocket: closed because of an error", about(c.scope, zap.Int("code", chosen.Code), zap.Error(err))...)
 		return
 	}
-	c.srv.log.Error("websocket: application failed", failure(c.path, err)...)
+	c.srv.log.Error("websocket: application failed", failure(c.scope, err)...)
 }

@@ -211,7 +211,7 @@ func (c *conn) writeFailed(err error) {
 	if late {
 		c.srv.counts.slowReaders.Add(1)
 		d.Reason, d.By = "the peer does not read: a write took longer than "+c.srv.opts.WriteTimeout.String(), asgi.ByServer
-		c.srv.log.Warn("websocket: cut", zap.String("path", c.path), zap.String("reason", d.Reason))
+		c.srv.log.Warn("websocket: cut", about(c.scope, zap.String("reason", d.Reason))...)
 	} else if errors.Is(err, net.ErrClosed) {
 		d.Reason = "connection closed"
 	}

@@ -124,7 +124,7 @@ func (c *conn) nextOffer(ctx context.Context, hs *handshake) (offer, error) {
 	case <-hs.late:
 		hs.result = resultTimedOut
 		end.Reason, end.By = "the application did not answer the handshake in time", asgi.ByServer
-		c.srv.log.Warn("websocket: handshake failed", zap.String("path", c.path), zap.String("reason", end.Reason), zap.Duration("limit", c.srv.opts.HandshakeTimeout))
+		c.srv.log.Warn("websocket: handshake failed", about(c.scope, zap.Int("status", unavailable.Status), zap.String("reason", end.Reason), zap.Duration("limit", c.srv.opts.HandshakeTimeout))...)
 	case <-c.srv.closing:
 		hs.result, end = resultDraining, c.srv.goodbye
 	case <-ctx.Done():
@@ -198,20 +198,31 @@ func (c *conn) refuse(w http.ResponseWriter, r *http.Request, hs *handshake, err
 	switch {
 	case says:
 		hs.result = refusal(status)
-		c.srv.log.Warn("websocket: refused because of an error", zap.String("path", c.path), zap.Int("status", status), zap.Error(err))
+		c.srv.log.Warn("websocket: refused because of an error", about(c.scope, zap.Int("status", status), zap.Error(err))...)
 		err = asgi.Deny{Status: status, Body: []byte(http.StatusText(status) + "\n")}
 	case errors.As(err, &deny):
 		hs.result = refusal(deny.StatusCode())
-		c.srv.log.Info("websocket: refused", zap.String("path", c.path), zap.Error(err))
+		c.logDenied(deny, err)
 	case errors.As(err, &end) && hs.result == resultAbandoned:
-		c.srv.log.Info("websocket: client left during the handshake", zap.String("path", c.path))
+		c.srv.log.Info("websocket: client left during the handshake", about(c.scope)...)
 		err = unavailable
 	case errors.As(err, &end):
-		c.srv.log.Info("websocket: refused", zap.String("path", c.path), zap.Error(unavailable))
+		if hs.result != resultTimedOut { // that has its line
+			c.srv.log.Info("websocket: handshake refused", about(c.scope, zap.Int("status", unavailable.Status), zap.String("problem", end.Reason))...)
+		}
 		err = unavailable
 	}
 	hs.count(c.srv)
 	c.respond(w, r, func(context.Context, *asgi.Scope, asgi.Receive, asgi.Send) error { return err })
+}
+
+// logDenied is the line about an application's refusal, if that has a story to tell: a bare Deny is an answer like others, and
+// package accesslog has the line about it.
+func (c *conn) logDenied(deny asgi.Deny, err error) {
+	if _, bare := err.(asgi.Deny); bare {
+		return
+	}
+	c.srv.log.Info("websocket: refused because of an error", about(c.scope, zap.Int("status", deny.StatusCode()), zap.Error(err))...)
 }
 
 // unavailable is the answer to a handshake that this server ends.

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/tideway-go/tideway/asgi"
 )
 
@@ -41,6 +43,7 @@ func (s *Server) limitBody(w http.ResponseWriter, r *http.Request) *http.Request
 			if r.ProtoMajor == 1 {
 				w.Header().Set("Connection", "close") // nobody will read the rest
 			}
+			s.refuseRequest(r, http.StatusRequestEntityTooLarge, "the body is larger than Options.MaxBody", zap.Int64("length", r.ContentLength), zap.Int("Options.MaxBody", s.opts.MaxBody))
 			http.Error(w, http.StatusText(http.StatusRequestEntityTooLarge), http.StatusRequestEntityTooLarge)
 			return nil
 		}

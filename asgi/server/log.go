@@ -28,9 +28,14 @@ func (s *Server) errorLog() *log.Logger {
 	return l
 }
 
+// about is what each line about one connection or request says, and more.
+func about(scope *asgi.Scope, more ...zap.Field) []zap.Field {
+	return append([]zap.Field{zap.String("path", scope.Path()), zap.String("client", scope.Client())}, more...)
+}
+
 // failure is what a line about a failed application says, with the stack if it was a panic.
-func failure(path string, err error) []zap.Field {
-	fields := []zap.Field{zap.String("path", path), zap.Error(err)}
+func failure(scope *asgi.Scope, err error) []zap.Field {
+	fields := about(scope, zap.Error(err))
 	var p *asgi.PanicError
 	if errors.As(err, &p) {
 		fields = append(fields, zap.ByteString("stack", p.Stack))

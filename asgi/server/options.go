@@ -55,9 +55,14 @@ type Options struct {
 	// and a stream stays in a buffer until it ends ([asgi.ErrUnflushed]). Default: none.
 	Wrap func(http.Handler) http.Handler
 
-	// Logger gets one line for what is worth reading: a failed application, a refused handshake, a peer that broke the
-	// protocol, does not read or does not answer a ping. It is also the logger of each scope ([asgi.LoggerKey]). Default:
-	// warnings and errors to stderr, thinned out when they flood. zap.NewNop() is silence.
+	// Logger gets one line for what is worth reading: a failed application, a request or a handshake that is refused, a peer that
+	// broke the protocol, does not read or does not answer a ping. It is also the logger of each scope ([asgi.LoggerKey]).
+	// Default: warnings and errors to stderr, thinned out when they flood. zap.NewNop() is silence.
+	//
+	// Lines about one connection or request have its path and client, which with ProxyHeaders is the one that the proxy names. They
+	// have nothing of what middleware knows, such as the id of a request: that is inside of the server, whose scope never changes.
+	// Nor is there a line where an application answers with a bare [asgi.Deny] or closes before it has accepted: package accesslog
+	// has one.
 	//
 	// In Run and Serve it also gets what net/http says, such as a failed TLS handshake. net/http says nothing of requests that
 	// it refuses by itself: 400 for what is no HTTP, 431 for a large header, a header that takes too long. Nor is there a line

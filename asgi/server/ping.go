@@ -51,7 +51,7 @@ func (c *conn) ping() {
 		c.mu.Unlock()
 		c.srv.counts.pingsUnanswered.Add(1)
 		end := asgi.DisconnectError{Code: codeAbnormal, Reason: "the peer did not answer a ping", By: asgi.ByServer}
-		c.srv.log.Warn("websocket: cut", zap.String("path", c.path), zap.String("reason", end.Reason), zap.Duration("limit", timeout))
+		c.srv.log.Warn("websocket: cut", about(c.scope, zap.String("reason", end.Reason), zap.Duration("limit", timeout))...)
 		c.lose(end, true)
 		return
 	case listening && heard == 0 && c.pinged:
@@ -95,7 +95,7 @@ func (c *conn) logOverdue() {
 	c.mu.Unlock()
 	if !named {
 		c.srv.counts.overdue.Add(1)
-		c.srv.log.Error("websocket: application ignores the end of its connection", zap.String("path", c.path), zap.Error(c.end.Load()),
-			zap.Duration("limit", c.srv.opts.AppCloseTimeout))
+		c.srv.log.Error("websocket: application ignores the end of its connection", about(c.scope, zap.Error(c.end.Load()),
+			zap.Duration("limit", c.srv.opts.AppCloseTimeout))...)
 	}
 }

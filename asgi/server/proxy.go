@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -49,13 +50,31 @@ func parsePeers(list []string) peers {
 // nobody is a network that no peer is in.
 var nobody = netip.MustParsePrefix("::/128")
 
-// believing is app behind the headers of trusted proxies (Options.ProxyHeaders).
-func (p *peers) believing(app asgi.App) asgi.App {
+// believing reads the headers of trusted proxies (Options.ProxyHeaders): an app of which only the scope is wanted that it hands on.
+func (p *peers) believing() asgi.App {
 	trusted := middleware.Proxies{Trusted: p.prefixes, UnixSocket: p.unix}
 	if len(trusted.Trusted) == 0 {
 		trusted.Trusted = []netip.Prefix{nobody} // the default there is the loopback
 	}
-	return middleware.RealIP(&middleware.RealIPOptions{Proxies: trusted})(app)
+	return middleware.RealIP(&middleware.RealIPOptions{Proxies: trusted})(asgi.AppFunc(func(ctx context.Context, seen *asgi.Scope, _ asgi.Receive, _ asgi.Send) error {
+		*ctx.Value(seenKey{}).(**asgi.Scope) = seen
+		return nil
+	}))
+}
+
+// seenKey finds in believing's ctx where the scope goes.
+type seenKey struct{}
+
+// clientSeen is scope with what trusted proxies say of the client, so that the server's own lines name it too.
+func (s *Server) clientSeen(scope *asgi.Scope) *asgi.Scope {
+	if s.believe == nil {
+		return scope
+	}
+	seen := scope
+	if s.believe.Serve(context.WithValue(context.Background(), seenKey{}, &seen), scope, nil, nil) != nil {
+		return scope // an error needs the header Forwarded, which is not read here
+	}
+	return seen
 }
 
 // trust reports whether a is the address of a trusted peer.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"go.uber.org/zap"
 
 	"github.com/tideway-go/tideway/asgi"
 )
@@ -195,7 +196,7 @@ func (c *conn) readFailed(err error) {
 	case errors.Is(err, errNotText):
 		c.protocolEnd(codeInvalidData, err.Error())
 	case errors.Is(err, errTooBig), errors.Is(err, websocket.ErrReadLimit):
-		c.protocolEnd(codeTooBig, errTooBig.Error())
+		c.protocolEnd(codeTooBig, errTooBig.Error(), zap.Int("Options.MaxMessage", c.srv.opts.MaxMessage))
 	case errors.Is(err, errNoise):
 		c.protocolEnd(codePolicy, err.Error())
 	case errors.Is(err, errReservedBit), errors.Is(err, errHalfCode), errors.Is(err, errLongLength):

@@ -157,6 +157,9 @@ func (c *conn) control(frame []byte) {
 	if strings.Contains(reason, "utf8") {
 		code = codeInvalidData // gorilla says 1002 when the reason of a close frame is not UTF-8
 	}
+	if code == codeTooBig {
+		return // the read error is ErrReadLimit, and readFailed says more
+	}
 	c.protocolEnd(code, reason)
 }
 

@@ -25,6 +25,7 @@ type Server struct {
 	log     *zap.Logger
 	origins origins
 	proxies peers
+	believe asgi.App // see clientSeen; nil without Options.ProxyHeaders
 	http    asgi.Handler
 	rawRoot string         // Options.RootPath, percent-encoded
 	state   map[string]any // what the application left at startup; not written afterwards
@@ -80,13 +81,13 @@ func New(app asgi.App, opts *Options) *Server {
 	s.origins = parseOrigins(s.opts.Origins)
 	s.proxies = parsePeers(s.opts.TrustedProxies)
 	if s.opts.ProxyHeaders {
-		s.app = s.proxies.believing(app)
+		s.believe = s.proxies.believing()
 	}
 	s.goodbye = asgi.DisconnectError{Code: s.opts.ShutdownCode, Reason: reasonShutdown, By: asgi.ByServer}
 	s.flushers = newFlushers(runtime.GOMAXPROCS(0), &s.writers)
 	s.deflate = newDeflater(&s.opts)
 	s.pulse.interval = s.opts.PingInterval
-	s.http = asgi.Handler{App: s.app, Describe: s.describe, Derive: s.httpScope, OnError: s.httpError, WriteTimeout: s.opts.WriteTimeout}
+	s.http = asgi.Handler{App: s.app, Describe: s.describe, Derive: s.completed, OnError: s.httpError, WriteTimeout: s.opts.WriteTimeout}
 	return s
 }
 
@@ -111,13 +112,13 @@ func (s *Server) serveRequest(w http.ResponseWriter, r *http.Request, keep func(
 		return
 	}
 	values := keep(r.Context())
-	c, problem := s.join(values, r.URL.Path)
+	c, problem := s.join(values, s.websocketScope(r, values))
 	if c == nil {
 		s.reject(w, r, http.StatusServiceUnavailable, problem)
 		return
 	}
 	c.direct = direct
-	go c.runner(s.websocketScope(r, values))() // join has counted it; Shutdown waits
+	go c.runner()() // join has counted it; Shutdown waits
 	c.negotiate(w, r)
 }
 
@@ -130,6 +131,7 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.counts.httpOpen.Add(-1)
 	if open := s.counts.httpOpen.Add(1); s.opts.MaxRequests > 0 && open > int64(s.opts.MaxRequests) {
 		s.counts.httpRefused.Add(1)
+		s.refuseRequest(r, http.StatusServiceUnavailable, "there are as many requests as Options.MaxRequests allows")
 		full(w)
 		return
 	}
@@ -148,12 +150,21 @@ func (s *Server) refuses(w http.ResponseWriter, r *http.Request) bool {
 		s.log.Warn("http: bad request", zap.String("path", r.URL.Path), zap.String("client", r.RemoteAddr), zap.String("reason", problem))
 		http.Error(w, problem, http.StatusBadRequest)
 	case s.tooMany(r.Header):
+		s.refuseRequest(r, http.StatusRequestHeaderFieldsTooLarge, errManyHeaders, zap.Int("Options.MaxHeaders", s.opts.MaxHeaders))
 		http.Error(w, errManyHeaders, http.StatusRequestHeaderFieldsTooLarge)
 	default:
 		return false
 	}
 	s.counts.httpBadRequests.Add(1)
 	return true
+}
+
+// refuseRequest is the line about a request that is over a limit.
+//
+//go:noinline
+func (s *Server) refuseRequest(r *http.Request, status int, problem string, more ...zap.Field) {
+	s.log.Warn("http: request refused", append([]zap.Field{zap.String("path", r.URL.Path), zap.String("client", r.RemoteAddr),
+		zap.Int("status", status), zap.String("problem", problem)}, more...)...)
 }
 
 // direct is the handler where this server itself runs net/http, with nothing between but Options.Wrap. Without that the values
@@ -199,7 +210,7 @@ func (s *Server) Ready() bool {
 }
 
 // join makes a connection, or says why there is no room for one.
-func (s *Server) join(values context.Context, path string) (c *conn, problem string) {
+func (s *Server) join(values context.Context, scope *asgi.Scope) (c *conn, problem string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -214,7 +225,7 @@ func (s *Server) join(values context.Context, path string) (c *conn, problem str
 	if s.newest == nil {
 		s.flushers.rest(false)
 	}
-	c = &conn{srv: s, path: path, hs: newHandshake()}
+	c = &conn{srv: s, scope: scope, hs: newHandshake()}
 	c.ctx, c.cancel = context.WithCancelCause(values)
 	if c.older = s.newest; c.older != nil {
 		c.older.newer = c
@@ -270,7 +281,7 @@ func (s *Server) websocketScope(r *http.Request, values context.Context) *asgi.S
 	f.Watch = &s.watch
 	f.Closing = s.ending.begun
 	s.mount(&f)
-	return asgi.LoggerKey.With(asgi.NewScope(f), s.log)
+	return s.completed(asgi.NewScope(f))
 }
 
 var websocketExtensions = map[string]map[string]any{"websocket.http.response": {}, "websocket.flush": {}}
@@ -284,8 +295,10 @@ func (s *Server) describe(f *asgi.Fields) {
 	s.mount(f)
 }
 
-// httpScope adds the logger.
-func (s *Server) httpScope(scope *asgi.Scope) *asgi.Scope { return asgi.LoggerKey.With(scope, s.log) }
+// completed adds the logger, and the client that trusted proxies name.
+func (s *Server) completed(scope *asgi.Scope) *asgi.Scope {
+	return asgi.LoggerKey.With(s.clientSeen(scope), s.log)
+}
 
 // httpError is the one line about a failed HTTP application, a client that reads nothing or sends nonsense, or, once for all requests,
 // a ResponseWriter that holds streams back.
@@ -298,19 +311,19 @@ func (s *Server) httpError(scope *asgi.Scope, err error) {
 		} else {
 			s.counts.httpSlowReaders.Add(1)
 		}
-		s.log.Warn(message, zap.String("path", scope.Path()), zap.String("client", scope.Client()), zap.String("reason", end.Reason))
+		s.log.Warn(message, about(scope, zap.String("reason", end.Reason))...)
 		return
 	}
 	if errors.Is(err, asgi.ErrUnflushed) {
 		if !s.unflushed.Swap(true) { // it is the program's mistake, and the same for all requests
-			s.log.Warn("http: a response in parts is held back", zap.String("path", scope.Path()), zap.Error(err))
+			s.log.Warn("http: a response in parts is held back", about(scope, zap.Error(err))...)
 		}
 		return
 	}
 	s.counts.httpFailures.Add(1)
 	if status, ok := asgi.StatusOf(err); ok {
-		s.log.Warn("http: refused because of an error", zap.String("path", scope.Path()), zap.Int("status", status), zap.Error(err))
+		s.log.Warn("http: refused because of an error", about(scope, zap.Int("status", status), zap.Error(err))...)
 		return
 	}
-	s.log.Error("http: application failed", failure(scope.Path(), err)...)
+	s.log.Error("http: application failed", failure(scope, err)...)
 }
