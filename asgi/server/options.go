@@ -30,9 +30,9 @@ type Options struct {
 	Listeners []Listener
 
 	// CertFile and KeyFile name the certificate, with those that lead to its root, and its private key, in PEM. With them Run
-	// and Serve speak TLS, from version 1.2 on, and HTTP/2 where the client can; WebSockets stay with HTTP/1.1. A file that
-	// changes is read again at the next handshake, without a restart. If it cannot be used, the one before stays and a line says
-	// why. Default: no TLS, for a server behind a proxy that ends it.
+	// and Serve speak TLS, from version 1.2 on, and HTTP/2 where the client can; WebSockets stay with HTTP/1.1. Files that
+	// change are read again without a restart: a handshake looks at them, at most once a second. If they cannot be used, those before
+	// stay and a line says why. Default: no TLS, for a server behind a proxy that ends it.
 	CertFile, KeyFile string
 
 	// TLS is for what CertFile cannot say: client certificates, other versions, or certificates from elsewhere, as by ACME
@@ -42,7 +42,8 @@ type Options struct {
 
 	// TrustedProxies are the peers that may say for others who they are: addresses such as "10.0.0.7", networks such as
 	// "10.0.0.0/8", and "unix" for whoever may open this server's Unix sockets. They are believed in the PROXY
-	// protocol and in headers, where these are switched on. A network that contains clients lets them claim any address. Default: nobody.
+	// protocol and in headers, where these are switched on; where neither is, New writes a warning. A network that contains clients
+	// lets them claim any address, and 0.0.0.0/0 or ::/0, which New warns of too, everybody. Default: nobody.
 	TrustedProxies []string
 
 	// ProxyHeaders believes X-Forwarded-For and X-Forwarded-Proto of TrustedProxies, and of nobody else, as [middleware.RealIP]

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/pires/go-proxyproto"
@@ -45,6 +46,22 @@ func parsePeers(list []string) peers {
 		p.prefixes = append(p.prefixes, prefix.Masked())
 	}
 	return p
+}
+
+// warn writes a line where the list does nothing, and where it says everybody: either may be meant, behind a firewall or while
+// a switch is off for a day.
+func (p *peers) warn(o *Options) {
+	protocol := slices.ContainsFunc(o.Listeners, func(l Listener) bool { return l.ProxyProtocol })
+	if len(o.TrustedProxies) > 0 && !o.ProxyHeaders && !protocol {
+		o.Logger.Warn("Options.TrustedProxies does nothing: nobody is asked who the clients are", zap.Strings("trusted", o.TrustedProxies),
+			zap.String("hint", "set server.Options.ProxyHeaders for a proxy that writes X-Forwarded-For, or ProxyProtocol"))
+	}
+	for _, prefix := range p.prefixes {
+		if prefix.Bits() == 0 {
+			o.Logger.Warn("Options.TrustedProxies believes everybody: any client may claim any address", zap.Stringer("trusted", prefix),
+				zap.String("hint", "write the address or the network of the proxy"))
+		}
+	}
 }
 
 // nobody is a network that no peer is in.

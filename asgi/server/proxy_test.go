@@ -165,6 +165,28 @@ func (p localPipes) Accept() (net.Conn, error) {
 
 func (localPipe) RemoteAddr() net.Addr { return &net.UnixAddr{Name: "@", Net: "unix"} }
 
+// A list of proxies that does nothing, or that says everybody, is worth a line.
+func TestTrustedProxiesAreQuestioned(t *testing.T) {
+	for name, tc := range map[string]struct {
+		options server.Options
+		want    string
+	}{
+		"no switch":       {server.Options{TrustedProxies: []string{"10.0.0.7"}}, "does nothing"},
+		"headers":         {server.Options{TrustedProxies: []string{"10.0.0.7"}, ProxyHeaders: true}, ""},
+		"protocol":        {server.Options{TrustedProxies: []string{"10.0.0.7"}, ProxyProtocol: true}, ""},
+		"listener's":      {server.Options{TrustedProxies: []string{"unix"}, Listeners: []server.Listener{{Addr: ":0", ProxyProtocol: true}}}, ""},
+		"everybody":       {server.Options{TrustedProxies: []string{"0.0.0.0/0"}, ProxyHeaders: true}, "believes everybody"},
+		"everybody, IPv6": {server.Options{TrustedProxies: []string{"10.0.0.7", "::/0"}, ProxyHeaders: true}, "believes everybody"},
+		"nobody":          {server.Options{}, ""},
+	} {
+		s := variant{}.newSite(t, nil, pages, tc.options)
+		lines := s.warnings()
+		if tc.want == "" && len(lines) > 0 || tc.want != "" && (len(lines) != 1 || !strings.Contains(lines[0], tc.want)) {
+			t.Errorf("%s: the lines are %q, want one with %q", name, lines, tc.want)
+		}
+	}
+}
+
 // X-Forwarded-For is believed of trusted proxies only, and only where that is switched on.
 func TestProxyHeaders(t *testing.T) {
 	for name, tc := range map[string]struct {

@@ -80,6 +80,7 @@ func New(app asgi.App, opts *Options) *Server {
 	s.rawRoot = rawRootPath(s.opts.RootPath)
 	s.origins = parseOrigins(s.opts.Origins)
 	s.proxies = parsePeers(s.opts.TrustedProxies)
+	s.proxies.warn(&s.opts)
 	if s.opts.ProxyHeaders {
 		s.believe = s.proxies.believing()
 	}

@@ -112,6 +112,9 @@ func (c *certificate) load(s stamp) error {
 	c.seen = s
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
+		if _, other := tls.LoadX509KeyPair(c.keyFile, c.certFile); other == nil {
+			return fmt.Errorf("CertFile and KeyFile are swapped: %q is the key, %q the certificate", c.certFile, c.keyFile)
+		}
 		return err
 	}
 	c.current.Store(&pair)

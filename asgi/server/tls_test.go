@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -253,6 +254,15 @@ func TestCertificateMissing(t *testing.T) {
 	s := variant{}.newSite(t, nil, pages, server.Options{Addr: "127.0.0.1:0", CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem")})
 	if err := s.srv.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "asgi/server: run: certificate: open "+dir) {
 		t.Errorf("Run returned %v", err)
+	}
+}
+
+// Files in the wrong fields are told by name.
+func TestCertificateSwapped(t *testing.T) {
+	files := newCertFiles(t, issue(t, "one"))
+	s := variant{}.newSite(t, nil, pages, server.Options{Addr: "127.0.0.1:0", CertFile: files.key, KeyFile: files.cert})
+	if err := s.srv.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "asgi/server: run: certificate: CertFile and KeyFile are swapped: "+strconv.Quote(files.key)+" is the key") {
+		t.Errorf("got %v", err)
 	}
 }
 
