@@ -113,8 +113,8 @@ type process struct {
 
 func startProcess(t *testing.T, role string, env ...string) *process {
 	args := []string{os.Args[0], "-test.run=^TestFlood" + role + "$", "-test.timeout=10m", fmt.Sprintf("-flood=%v", *fullFlood)}
-	if nice, err := exec.LookPath("nice"); err == nil && *fullFlood && role == "Attack" {
-		args = append([]string{nice, "-n", "5"}, args...) // the attackers' machine would be another one
+	if chrt, err := exec.LookPath("chrt"); err == nil && *fullFlood && role == "Attack" {
+		args = append([]string{chrt, "--idle", "0"}, args...) // the attackers' machine would be another one
 	}
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append(append(os.Environ(), "TIDEWAY_FLOOD="+strings.ToLower(role)), env...)
