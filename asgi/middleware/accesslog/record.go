@@ -34,6 +34,7 @@ type record struct {
 	complete bool
 	accepted time.Time
 	closed   *asgi.WebSocketDisconnect // by the app, or as the server has told it
+	bad      error                     // what Receive said of a request's body, around the Deny that answers it
 }
 
 // errUnwound is the error of an app that did not return: it panicked, or its goroutine ended.
@@ -42,6 +43,9 @@ var errUnwound = errors.New("unwound")
 // incoming is the app's Receive.
 func (r *record) incoming(ctx context.Context) (asgi.Event, error) {
 	event, err := r.receive(ctx)
+	if err != nil {
+		r.failed(err)
+	}
 	switch e := event.(type) {
 	case asgi.WebSocketReceive:
 		r.messagesIn.Add(1)
@@ -54,6 +58,16 @@ func (r *record) incoming(ctx context.Context) (asgi.Event, error) {
 		r.mu.Unlock()
 	}
 	return event, err
+}
+
+// failed keeps what Receive says of a body that nobody can read.
+func (r *record) failed(err error) {
+	var deny asgi.Deny
+	if errors.As(err, &deny) {
+		r.mu.Lock()
+		r.bad = err
+		r.mu.Unlock()
+	}
 }
 
 // outgoing is the app's Send.
@@ -185,8 +199,12 @@ func (r *record) endedBy() asgi.EndedBy {
 	return asgi.ByApp
 }
 
-// statusOf is the response that a server makes of what an app returned before it answered.
+// statusOf is the response that a server makes of what an app returned before it answered. Where the app says nothing of its own,
+// a body that nobody could read is what is answered.
 func (r *record) statusOf(err error) int {
+	if r.bad != nil && (err == nil || errors.Is(err, asgi.ErrClosed)) {
+		err = r.bad
+	}
 	var panicked *asgi.PanicError
 	var deny asgi.Deny
 	var closing asgi.CloseError
