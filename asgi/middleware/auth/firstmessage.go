@@ -74,6 +74,7 @@ func (c *connection[U]) firstMessage(ctx context.Context, scope *asgi.Scope, rec
 	}
 	switch {
 	case errors.Is(err, ErrInvalid):
+		c.tellWhy(err)
 		return nil, asgi.CloseError{Code: c.auth.opts.CloseCode, Reason: "token is not valid"}
 	case err != nil:
 		return nil, fmt.Errorf("auth: first message: %w", err)

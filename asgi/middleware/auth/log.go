@@ -30,6 +30,14 @@ func (w *warned) now() bool {
 	return true
 }
 
+// tellWhy logs why credentials are refused, at the level Info: it is mostly a client's fault, and anybody can cause it.
+func (c *connection[U]) tellWhy(err error) {
+	v, _ := asgi.LoggerKey.Get(c.scope)
+	if log, ok := v.(*zap.Logger); ok {
+		log.Info("auth: credentials refused", zap.String("path", c.scope.Path()), zap.String("client", c.scope.Client()), zap.Error(err))
+	}
+}
+
 // warn logs, with the logger of a connection, what no return value tells.
 func (a *Authenticator[U]) warn(c *connection[U], text string, err error) {
 	v, _ := asgi.LoggerKey.Get(c.scope)

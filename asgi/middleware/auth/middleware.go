@@ -48,7 +48,7 @@ func (g *guarding[U]) Serve(ctx context.Context, scope *asgi.Scope, receive asgi
 		c = g.auth.open(ctx, scope, send)
 		defer c.close()
 		if err := c.identify(scope); err != nil {
-			return g.auth.refuse(err)
+			return c.refuse(err)
 		}
 		ctx, scope, send = c.ctx, c.scope, c.forward
 	}
@@ -146,15 +146,17 @@ var (
 	errRevoked    = fmt.Errorf("revoked: %w", ErrInvalid)
 )
 
-// refuse makes of an error what the client gets.
-func (a *Authenticator[U]) refuse(err error) error {
+// refuse makes of an error what the client gets, who is not told why.
+func (c *connection[U]) refuse(err error) error {
 	switch {
 	case errors.Is(err, errBadRequest):
-		deny := a.challenge("invalid_request")
+		c.tellWhy(err)
+		deny := c.auth.challenge("invalid_request")
 		deny.Status = http.StatusBadRequest
 		return deny
 	case errors.Is(err, ErrInvalid):
-		return a.challenge("invalid_token")
+		c.tellWhy(err)
+		return c.auth.challenge("invalid_token")
 	}
 	return fmt.Errorf("auth: find the user: %w", err)
 }

@@ -3,12 +3,16 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/tideway-go/tideway/asgi"
 	"github.com/tideway-go/tideway/asgi/middleware/auth"
@@ -301,4 +305,44 @@ func TestMistakes(t *testing.T) {
 			m(nil)
 		}()
 	}
+}
+
+// Why credentials are refused is in one line of the log, and nowhere else.
+func TestReasonOfRefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		core, logged := observer.New(zap.InfoLevel)
+		reason := fmt.Errorf("the issuer is another one: %w", auth.ErrInvalid)
+		users := auth.New(auth.Options[account]{
+			ID:           func(a account) string { return a.Name },
+			Token:        func(context.Context, string) (auth.Identity[account], error) { return auth.Identity[account]{}, reason },
+			FirstMessage: &auth.FirstMessage{},
+		})
+		with := asgitest.Options{Logger: zap.New(core), Client: "192.0.2.1:5", Header: http.Header{"Authorization": {"Bearer secret"}}}
+		site := asgitest.New(t, users.Require(seen(users)))
+		if r := site.With(&with).Request("GET", "/page"); r.Status != 401 || strings.Contains(string(r.Body)+fmt.Sprint(r.Header), "issuer") {
+			t.Errorf("the client got %d %q %v", r.Status, r.Body, r.Header)
+		}
+		site.With(&with).Refused("/socket")
+		with.Header = nil
+		ws := site.With(&with).Dial("/first")
+		ws.SendText("secret")
+		ws.ExpectClose(4401, "token is not valid")
+		var lines []string
+		for _, e := range logged.FilterMessage("auth: credentials refused").All() {
+			m := e.ContextMap()
+			lines = append(lines, fmt.Sprint(m["path"], " ", m["client"], " ", m["error"]))
+		}
+		var want []string
+		for _, path := range []string{"/page", "/socket", "/first"} {
+			want = append(want, path+" 192.0.2.1:5 "+reason.Error())
+		}
+		if !slices.Equal(lines, want) {
+			t.Errorf("the log has %q, want %q", lines, want)
+		}
+		for _, e := range logged.All() {
+			if strings.Contains(fmt.Sprint(e.Message, e.ContextMap()), "secret") {
+				t.Errorf("the log has the token: %v", e)
+			}
+		}
+	})
 }
