@@ -293,13 +293,14 @@ func TestNonsensePanics(t *testing.T) {
 	nan := 0.0
 	nan /= nan
 	for want, o := range map[string]limit.Options{
-		"Options.Connections is -1":       {Connections: -1},
-		"Options.ConnectionsPerKey is -1": {ConnectionsPerKey: -1},
-		"Options.Keys is -1":              {Keys: -1},
-		"Options.ConnectsPerKey is":       {ConnectsPerKey: limit.Rate{PerSecond: -1}},
-		"Options.Connects is {":           {Connects: limit.Rate{PerSecond: -1}},
-		"Options.Messages is":             {Messages: limit.Rate{Burst: 5}},
-		"Options.Bytes is":                {Bytes: limit.Rate{PerSecond: 1, Burst: -1}},
+		"Options.Connections is -1":                                   {Connections: -1},
+		"Options.ConnectionsPerKey is -1":                             {ConnectionsPerKey: -1},
+		"Options.ConnectionsPerKey is 9, which one key never reaches": {Connections: 8, ConnectionsPerKey: 9},
+		"Options.Keys is -1":                                          {Keys: -1},
+		"Options.ConnectsPerKey is":                                   {ConnectsPerKey: limit.Rate{PerSecond: -1}},
+		"Options.Connects is {":                                       {Connects: limit.Rate{PerSecond: -1}},
+		"Options.Messages is":                                         {Messages: limit.Rate{Burst: 5}},
+		"Options.Bytes is":                                            {Bytes: limit.Rate{PerSecond: 1, Burst: -1}},
 		"Options.Close is set and there is nothing to exceed: set Messages": {Close: true, Connections: 1},
 		"Options.Bytes is {PerSecond:NaN":                                   {Bytes: limit.Rate{PerSecond: nan}},
 	} {

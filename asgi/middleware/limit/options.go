@@ -56,6 +56,9 @@ func (o *Options) resolve() Options {
 			panic(fmt.Sprintf("asgi/middleware/limit: New: Options.%s is %d: leave it out, or give a number above 0", n.name, n.value))
 		}
 	}
+	if r.Connections > 0 && r.ConnectionsPerKey > r.Connections {
+		panic(fmt.Sprintf("asgi/middleware/limit: New: Options.ConnectionsPerKey is %d, which one key never reaches: Connections is %d for all", r.ConnectionsPerKey, r.Connections))
+	}
 	r.ConnectsPerKey.resolve("ConnectsPerKey")
 	r.Connects.resolve("Connects")
 	r.Messages.resolve("Messages")

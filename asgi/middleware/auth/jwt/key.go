@@ -1,6 +1,7 @@
 package jwt
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
@@ -43,6 +44,9 @@ func methodsOf(key any) ([]jwt.SigningMethod, error) {
 		n := min(max(0, len(k)/16-1), len(all)) // 32, 48 and 64 bytes
 		if n == 0 {
 			return nil, fmt.Errorf("a Secret needs 32 random bytes at least (RFC 7518 section 3.2), this one has %d", len(k))
+		}
+		if bytes.Count(k, []byte{0}) == len(k) {
+			return nil, errors.New("a Secret of zeros is none: was it ever filled?")
 		}
 		return all[:n], nil
 	}

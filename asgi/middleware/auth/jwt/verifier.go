@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -49,7 +50,7 @@ type Token[C any] struct {
 	Claims   C
 }
 
-// A Verifier verifies tokens whose claims are a C, a struct with json tags. It is safe for concurrent use.
+// A Verifier verifies tokens whose claims are a C, a struct with json tags or a map. It is safe for concurrent use.
 type Verifier[C any] struct {
 	opts   Options
 	parser *jwt.Parser
@@ -72,8 +73,14 @@ func New[C any](o Options) *Verifier[C] {
 		panic(fmt.Sprintf("asgi/middleware/auth/jwt: New: Options.Leeway is %v, a number without its unit: write 30*time.Second", o.Leeway))
 	}
 	o.Leeway = max(0, o.Leeway)
-	if o.MaxSize <= 0 {
+	if o.MaxSize < 0 {
+		panic(fmt.Sprintf("asgi/middleware/auth/jwt: New: Options.MaxSize is %d: write a number of bytes, or leave it out for 8 KiB", o.MaxSize))
+	}
+	if o.MaxSize == 0 {
 		o.MaxSize = defaultMaxSize
+	}
+	if t := reflect.TypeFor[C](); t.Kind() != reflect.Struct && t.Kind() != reflect.Map {
+		panic(fmt.Sprintf("asgi/middleware/auth/jwt: New: claims are a JSON object, which no %v can hold: use a struct with json tags, or struct{}", t))
 	}
 	checks := []jwt.ParserOption{jwt.WithExpirationRequired(), jwt.WithStrictDecoding(), jwt.WithLeeway(o.Leeway)}
 	if o.Issuer != "" {

@@ -313,6 +313,7 @@ func TestMistakes(t *testing.T) {
 	for want, keys := range map[string]map[string]any{
 		"there are no keys":      nil,
 		"this one has 31":        {"a": jwt.Secret(strings.Repeat("s", 31))},
+		"Secret of zeros":        {"a": make(jwt.Secret, 32)},
 		"of type []uint8":        {"a": []byte(secret)},
 		"*rsa.PrivateKey":        {"a": rsa2048},
 		"2048 bits":              {"a": (*rsa.PublicKey)(nil)},
@@ -340,6 +341,21 @@ func TestMistakes(t *testing.T) {
 		o.Leeway = 5
 		jwt.New[claims](o)
 	}()
+	for want, build := range map[string]func(){
+		"Options.MaxSize is -1": func() { jwt.New[claims](jwt.Options{Keys: options.Keys, MaxSize: -1}) },
+		"no int can hold":       func() { jwt.New[int](options) },
+		"no *jwt_test.claims":   func() { jwt.New[*claims](options) },
+	} {
+		func() {
+			defer func() {
+				if text, _ := recover().(string); !strings.Contains(text, want) {
+					t.Errorf("New panics with %q, want %q in it", text, want)
+				}
+			}()
+			build()
+		}()
+	}
+	jwt.New[map[string]any](options)
 	if got := fmt.Sprintf("%v %+v %#v %s", secret, secret, secret, secret) + secret.String() + secret.GoString(); strings.Contains(got, "sss") {
 		t.Errorf("a secret prints as %q", got)
 	}
