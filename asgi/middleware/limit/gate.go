@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -18,6 +19,7 @@ import (
 type gate struct {
 	opts     Options
 	connects *rate.Limiter // nil without Connects
+	warned   atomic.Bool   // by unkeyed
 
 	mu   sync.Mutex
 	open int

@@ -48,6 +48,9 @@ func New(opts *Options) asgi.Middleware {
 				return app.Serve(ctx, scope, receive, send)
 			}
 			key := o.Key(scope)
+			if key == "" {
+				g.unkeyed(scope)
+			}
 			if no := g.enter(key); no != nil {
 				return no.err(scope)
 			}

@@ -24,7 +24,7 @@ type Options struct {
 	Connects Rate
 	// Key says whom a connection counts for. The empty key counts for nobody: no limit per key applies. It may be the user
 	// where an authentication stands outside; what a client sends unproved makes a key of its choice.
-	// Default: [ClientIP].
+	// Default: [ClientIP], with one warning when a client has no address.
 	Key func(*asgi.Scope) string
 	// Keys bounds the memory for keys that have no connection open, and were seen lately: about 200 bytes each. Beyond that the
 	// longest unseen is forgotten and starts with a full burst. Default 65,536.
@@ -38,6 +38,8 @@ type Options struct {
 	// Close ends a WebSocket that sends too much with 1008 instead of slowing it down. It needs a burst that no honest client
 	// exceeds, and Messages or Bytes. Default: slow down, which ends nothing, but a client that waits for answers waits longer.
 	Close bool
+
+	byAddress bool // Key is the default
 }
 
 const defaultKeys = 65536
@@ -67,7 +69,7 @@ func (o *Options) resolve() Options {
 		panic("asgi/middleware/limit: New: Options.Close is set and there is nothing to exceed: set Messages or Bytes too, such as limit.Rate{PerSecond: 10, Burst: 50}")
 	}
 	if r.Key == nil {
-		r.Key = ClientIP
+		r.Key, r.byAddress = ClientIP, true
 	}
 	if r.Keys == 0 {
 		r.Keys = defaultKeys
