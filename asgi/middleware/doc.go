@@ -10,8 +10,10 @@
 // [asgi.Wrap] takes them from the outside in. This order works for a whole site; leave out what is not needed:
 //
 //	app = asgi.Wrap(app,
+//		tracing.Middleware,                 // package asgi/server/tracing: its span is around all of it
+//		metrics.Middleware,                 // package asgi/server/metrics
 //		middleware.RequestID(nil),          // everything further in can name the request
-//		middleware.RealIP(nil),             // behind a proxy: everything further in sees the client
+//		middleware.RealIP(nil),             // behind a proxy: everything further in sees the client; not with the server's ProxyHeaders
 //		accesslog.New(nil),                 // sees every answer, with client and id
 //		middleware.Recover(handle),         // its answers are logged
 //		middleware.Host("example.org"),     // RealIP may have changed the host
@@ -22,6 +24,8 @@
 //		users.Middleware,                   // package auth: needs the session, so inside of sessions.New
 //		middleware.Origin("example.org"),   // around routes that fewer pages may use than Options.Origins lets in
 //	)
+//
+// RealIP(nil) believes proxies on the loopback; others, and one on a Unix socket, are named in [RealIPOptions].
 //
 // What a middleware refuses, those outside of it see as the answer; those inside never run.
 //

@@ -21,7 +21,7 @@ type RequestIDOptions struct {
 // RequestID gives each request and each WebSocket an id, under which everything about it is found in the logs of all that it
 // went through: [RequestIDOf]. The id is the one that a trusted proxy has sent, or 26 random letters and digits. It
 // goes out in the header of the answer, also of a refusal, unless the app has set that header; a refusal that is a close before
-// the accept, and the 500 that a server makes up, have none. Package accesslog adds it to the connection's logger.
+// the accept, and what a server answers by itself (400, 408, 413, the 500 of a failed app), have none. Package accesslog adds it to the connection's logger.
 //
 // An id from a proxy has 1 to 128 letters, digits and -_.:/+=@; any other is replaced.
 //
