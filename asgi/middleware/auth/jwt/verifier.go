@@ -79,7 +79,7 @@ func New[C any](o Options) *Verifier[C] {
 	if o.MaxSize == 0 {
 		o.MaxSize = defaultMaxSize
 	}
-	if t := reflect.TypeFor[C](); t.Kind() != reflect.Struct && t.Kind() != reflect.Map {
+	if t := reflect.TypeFor[C](); !holdsObject(t) {
 		panic(fmt.Sprintf("asgi/middleware/auth/jwt: New: claims are a JSON object, which no %v can hold: use a struct with json tags, or struct{}", t))
 	}
 	checks := []jwt.ParserOption{jwt.WithExpirationRequired(), jwt.WithStrictDecoding(), jwt.WithLeeway(o.Leeway)}
@@ -90,6 +90,19 @@ func New[C any](o Options) *Verifier[C] {
 		checks = append(checks, jwt.WithAudience(o.Audience))
 	}
 	return &Verifier[C]{o, jwt.NewParser(checks...)}
+}
+
+// holdsObject reports whether a JSON object can be decoded into a value of type t, and be found there.
+func holdsObject(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Struct:
+		return true
+	case reflect.Map:
+		return t.Key().Kind() == reflect.String
+	case reflect.Interface:
+		return t.NumMethod() == 0
+	}
+	return false
 }
 
 // Verify verifies a token. An error that matches [auth.ErrInvalid] is the token's fault.

@@ -345,6 +345,7 @@ func TestMistakes(t *testing.T) {
 		"Options.MaxSize is -1": func() { jwt.New[claims](jwt.Options{Keys: options.Keys, MaxSize: -1}) },
 		"no int can hold":       func() { jwt.New[int](options) },
 		"no *jwt_test.claims":   func() { jwt.New[*claims](options) },
+		"no map[int]string":     func() { jwt.New[map[int]string](options) },
 	} {
 		func() {
 			defer func() {
@@ -356,6 +357,7 @@ func TestMistakes(t *testing.T) {
 		}()
 	}
 	jwt.New[map[string]any](options)
+	jwt.New[any](options)
 	if got := fmt.Sprintf("%v %+v %#v %s", secret, secret, secret, secret) + secret.String() + secret.GoString(); strings.Contains(got, "sss") {
 		t.Errorf("a secret prints as %q", got)
 	}
