@@ -23,18 +23,26 @@ func TestBodyThatNobodyCanRead(t *testing.T) {
 		body   string
 		result func(error) error
 		want   int
+		starts bool // before it reads
 	}{
-		"the app returns the error":  {"zz\r\n", func(err error) error { return err }, 400},
-		"it returns one around it":   {"zz\r\n", func(err error) error { return fmt.Errorf("upload: %w", err) }, 400},
-		"it returns nothing":         {"zz\r\n", func(error) error { return nil }, 400},
-		"it returns ErrClosed":       {"zz\r\n", func(error) error { return asgi.ErrClosed }, 400},
-		"it fails by itself":         {"zz\r\n", func(error) error { return own }, 500},
-		"a negative length":          {"-1\r\n", func(err error) error { return err }, 400},
-		"data after too short chunk": {"1\r\nabc\r\n", func(error) error { return nil }, 400},
+		"the app returns the error":  {"zz\r\n", func(err error) error { return err }, 400, false},
+		"it returns one around it":   {"zz\r\n", func(err error) error { return fmt.Errorf("upload: %w", err) }, 400, false},
+		"it returns nothing":         {"zz\r\n", func(error) error { return nil }, 400, false},
+		"it returns ErrClosed":       {"zz\r\n", func(error) error { return asgi.ErrClosed }, 400, false},
+		"it fails by itself":         {"zz\r\n", func(error) error { return own }, 500, false},
+		"a negative length":          {"-1\r\n", func(err error) error { return err }, 400, false},
+		"data after too short chunk": {"1\r\nabc\r\n", func(error) error { return nil }, 400, false},
+		"the response has a start":   {"zz\r\n", func(err error) error { return err }, 400, true},
+		"it has, and the app fails":  {"zz\r\n", func(error) error { return own }, 500, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			logger, lines := observed()
-			app := accesslog.New(&accesslog.Options{Logger: logger})(asgi.AppFunc(func(ctx context.Context, _ *asgi.Scope, receive asgi.Receive, _ asgi.Send) error {
+			app := accesslog.New(&accesslog.Options{Logger: logger})(asgi.AppFunc(func(ctx context.Context, _ *asgi.Scope, receive asgi.Receive, send asgi.Send) error {
+				if tc.starts {
+					if err := send(ctx, asgi.HTTPResponseStart{Status: 200}); err != nil {
+						return err
+					}
+				}
 				for {
 					if _, err := receive(ctx); err != nil {
 						return tc.result(err)

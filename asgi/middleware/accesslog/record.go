@@ -31,6 +31,7 @@ type record struct {
 	mu       sync.Mutex
 	status   int // of the response; 101 for an accepted WebSocket
 	trailers bool
+	begun    bool // a part of the body was sent; until then a server answers for an app that fails
 	complete bool
 	accepted time.Time
 	closed   *asgi.WebSocketDisconnect // by the app, or as the server has told it
@@ -106,6 +107,10 @@ func (r *record) note(event asgi.Event) {
 	case asgi.HTTPResponseStart:
 		r.status, r.trailers = e.Status, e.Trailers
 	default:
+		switch event.(type) {
+		case asgi.HTTPResponseBody, asgi.HTTPResponseZeroCopySend, asgi.HTTPResponsePathSend:
+			r.begun = true
+		}
 		size, last := body(event)
 		if r.scope.Method() != http.MethodHead {
 			r.bytesOut.Add(size)
@@ -149,7 +154,7 @@ func (r *record) endRequest(err error) {
 	switch {
 	case r.complete:
 		by = asgi.ByApp
-	case r.status == 0 && by == asgi.ByApp:
+	case !r.begun && by == asgi.ByApp:
 		r.status = r.statusOf(err)
 		r.complete = true // by the server
 	}
