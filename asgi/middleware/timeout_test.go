@@ -221,16 +221,21 @@ func TestTimeoutEndsTheConnection(t *testing.T) {
 	}
 }
 
-// On a real server the client may send its next request at once, while the app goes on.
-func TestTimeoutNextRequest(t *testing.T) {
-	release := make(chan struct{})
-	site := httptest.NewServer(server.New(middleware.Timeout(50*time.Millisecond)(asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, _ asgi.Receive, send asgi.Send) error {
+// stubborn is an app that ignores its Timeout on one path, until it is released.
+func stubborn(release <-chan struct{}) asgi.App {
+	return middleware.Timeout(50 * time.Millisecond)(asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, _ asgi.Receive, send asgi.Send) error {
 		if scope.Path() == "/stubborn" {
 			<-release
 			return nil
 		}
 		return events(asgi.HTTPResponseStart{Status: 200}, asgi.HTTPResponseBody{})(ctx, send)
-	})), nil))
+	}))
+}
+
+// On a real server the client may send its next request at once, while the app goes on.
+func TestTimeoutNextRequest(t *testing.T) {
+	release := make(chan struct{})
+	site := httptest.NewServer(server.New(stubborn(release), nil))
 	defer site.Close()
 	defer close(release)
 	r, err := site.Client().Get(site.URL + "/stubborn")
@@ -248,13 +253,7 @@ func TestTimeoutNextRequest(t *testing.T) {
 // Over HTTP/2 the 503 is there while the app goes on, and so is the connection for other requests; the stream ends with the app.
 func TestTimeoutOverHTTP2(t *testing.T) {
 	release := make(chan struct{})
-	site := httptest.NewUnstartedServer(server.New(middleware.Timeout(50*time.Millisecond)(asgi.AppFunc(func(ctx context.Context, scope *asgi.Scope, _ asgi.Receive, send asgi.Send) error {
-		if scope.Path() == "/stubborn" {
-			<-release
-			return nil
-		}
-		return events(asgi.HTTPResponseStart{Status: 200}, asgi.HTTPResponseBody{})(ctx, send)
-	})), nil))
+	site := httptest.NewUnstartedServer(server.New(stubborn(release), nil))
 	site.EnableHTTP2 = true
 	site.StartTLS()
 	defer site.Close()

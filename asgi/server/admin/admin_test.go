@@ -86,13 +86,8 @@ func TestReadyServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	over := make(chan error)
-	go func() { over <- srv.Serve(ctx, ln) }()              // ends with ctx; received below
-	answer, err := http.Get("http://" + ln.Addr().String()) // waits until it serves
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer.Body.Close()
-	http.DefaultClient.CloseIdleConnections()
+	go func() { over <- srv.Serve(ctx, ln) }() // ends with ctx; received below
+	awaitServing(t, ln)
 	wantProblem(t, h, "", "")
 	stop()
 	if err := <-over; err != nil {
@@ -102,6 +97,17 @@ func TestReadyServer(t *testing.T) {
 	if status, _, _ := get(t, h, "/live"); status != http.StatusOK {
 		t.Errorf("a process that drains lives, /live says %d", status)
 	}
+}
+
+// awaitServing returns when a server answers at ln.
+func awaitServing(t *testing.T, ln net.Listener) {
+	t.Helper()
+	answer, err := http.Get("http://" + ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	http.DefaultClient.CloseIdleConnections()
 }
 
 // TestReadyServerStarts: a server whose application gets ready is not, and says so.
@@ -134,12 +140,7 @@ func TestReadyServerStarts(t *testing.T) {
 	<-asked
 	wantProblem(t, h, "server public", "it has not started")
 	close(complete)
-	answer, err := http.Get("http://" + ln.Addr().String()) // waits until it serves
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer.Body.Close()
-	http.DefaultClient.CloseIdleConnections()
+	awaitServing(t, ln)
 	wantProblem(t, h, "", "")
 	stop()
 	if err := <-over; err != nil {
