@@ -167,18 +167,24 @@ func (p *process) join(group string, channels ...string) {
 	}
 }
 
+// next receives a text.
+func (p *process) next(channel string) string {
+	p.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	m, err := p.Receive(ctx, channel)
+	p.must(err)
+	got, err := note.Decode(m)
+	p.must(err)
+	return got.Text
+}
+
 // want receives and demands these texts in this order.
 func (p *process) want(channel string, texts ...string) {
 	p.Helper()
 	for _, want := range texts {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		m, err := p.Receive(ctx, channel)
-		cancel()
-		if err != nil {
-			p.Fatalf("receive: %v, want %q", err, want)
-		}
-		if got, err := note.Decode(m); err != nil || got.Text != want {
-			p.Fatalf("got %q, %v, want %q", got.Text, err, want)
+		if got := p.next(channel); got != want {
+			p.Fatalf("got %q, want %q", got, want)
 		}
 	}
 }

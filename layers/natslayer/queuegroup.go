@@ -24,9 +24,10 @@ import (
 type membership struct{ group, queue string }
 
 const (
-	holdTick   = time.Second // between two looks of a holder at the others
-	holdMisses = 2           // looks without an answer after which a forwarder counts as dead
-	holdRoom   = 1024        // group messages that may wait to be put into one queue; more are dropped and counted
+	holdTick   = time.Second            // between two looks of a holder at the others
+	holdMisses = 2                      // looks without an answer after which a forwarder counts as dead
+	handTime   = 100 * time.Millisecond // both forward so long while one hands over to another
+	holdRoom   = 1024                   // group messages that may wait to be put into one queue; more are dropped and counted
 )
 
 // What holders say to each other.
@@ -217,6 +218,18 @@ func (h *holder) stop() {
 	}
 }
 
+// handOver lets one that stands by forward too, for a while. A publish that the broker is at work on still goes by the
+// subscriptions of a moment ago: where it knows of this one alone, and finds it ended, it drops the message.
+func (h *holder) handOver() {
+	ctx, cancel := context.WithTimeout(context.Background(), tryTime)
+	defer cancel()
+	s := h.store
+	if _, err := s.nc.RequestWithContext(ctx, s.holders(h.m), []byte(sayTake)); err != nil {
+		return // nobody stands by, or the look of one finds out
+	}
+	<-time.After(handTime)
+}
+
 // end ends this process's part. With handOver, one that stands by forwards before this one stops.
 func (h *holder) end(handOver bool) {
 	h.once.Do(func() {
@@ -231,9 +244,7 @@ func (h *holder) end(handOver bool) {
 		forwards := h.forwards != nil
 		h.mu.Unlock()
 		if handOver && forwards && s.nc.IsConnected() {
-			ctx, cancel := context.WithTimeout(context.Background(), tryTime)
-			_, _ = s.nc.RequestWithContext(ctx, s.holders(h.m), []byte(sayTake)) // nobody, or the look of one finds out
-			cancel()
+			h.handOver()
 		}
 		h.stop()
 		close(h.ending)
