@@ -82,9 +82,9 @@
 //
 // A queue that is a member of a group is held by the processes that added it. One of them subscribes to the group and puts what
 // comes into the queue, in its order; at most 1,024 messages wait for that, more are dropped and counted as full. The others
-// stand by and look every second. One that closes hands over, and nothing is lost; when one dies, what is sent until another
-// takes its place, about a second after the broker has noticed, does not reach the queue. GroupDiscard, from any process, ends
-// it for all of them; so does Flush.
+// stand by and look every second. One that closes hands over, and nothing is lost, though messages of the 100 ms in which both
+// forward may overtake each other; when one dies, what is sent until another takes its place, about a second after the broker
+// has noticed, does not reach the queue. GroupDiscard, from any process, ends it for all of them; so does Flush.
 //
 // What differs from the promises: 2 MiB are not the bound of a queue, as they are of a mailbox (L5).
 //
