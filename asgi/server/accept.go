@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -27,7 +28,11 @@ func (c *conn) accept(w http.ResponseWriter, r *http.Request, hs *handshake, e a
 	if err := checkAccept(r, e); err != nil {
 		return false, err
 	}
-	if err := c.takeOver(w); err != nil {
+	switch err := c.takeOver(w); {
+	case err == errCut:
+		hs.result = resultDraining
+		return true, asgi.ErrClosed
+	case err != nil:
 		return false, err
 	}
 	if err := c.upgrade(w, r, acceptHeader(e, c.srv.opts.ServerHeader)); err != nil {
@@ -59,6 +64,9 @@ func acceptHeader(e asgi.WebSocketAccept, server string) http.Header {
 	return header
 }
 
+// errCut says that a shutdown was cut before the server had the socket.
+var errCut = errors.New("the server cut its connections")
+
 // takeOver takes the socket from net/http.
 func (c *conn) takeOver(w http.ResponseWriter) error {
 	nc, buffered, err := http.NewResponseController(w).Hijack()
@@ -71,7 +79,15 @@ func (c *conn) takeOver(w http.ResponseWriter) error {
 		c.early = bytes.NewReader(early)
 	}
 	nc = below(nc)
-	c.net, c.raw = nc, rawConn(nc)
+	raw := rawConn(nc)
+	c.mu.Lock()
+	cut := c.cut
+	c.net, c.raw = nc, raw
+	c.mu.Unlock()
+	if cut { // there was nothing to close then
+		closeSocket(nc, true)
+		return errCut
+	}
 	if !c.direct {
 		limitUnsentOf(nc)
 	}

@@ -1,10 +1,12 @@
 package server_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -229,4 +231,47 @@ func TestServeEndsRequests(t *testing.T) {
 			close(released)
 		})
 	}
+}
+
+// held is a ResponseWriter whose Hijack waits.
+type held struct {
+	http.ResponseWriter
+	reached chan<- struct{}
+	release <-chan struct{}
+}
+
+func (h held) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	h.reached <- struct{}{}
+	<-h.release
+	return http.NewResponseController(h.ResponseWriter).Hijack()
+}
+
+// A shutdown that is cut while the server takes a socket from net/http closes that socket too.
+func TestCutWhileTheSocketIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reached, release := make(chan struct{}), make(chan struct{})
+		s := variant{handler: func(h http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(held{w, reached, release}, r) })
+		}}.mountPipes(t, echoing(nil), server.Options{})
+		p := s.peer()
+		answer := make(chan error, 1)
+		go func() { // ends with the connection
+			_, err := p.request(handshake + "\r\n")
+			answer <- err
+		}()
+		<-reached
+		cut, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := s.srv.Shutdown(cut); err == nil {
+			t.Error("the shutdown ended in good order while a handshake was under way")
+		}
+		close(release)
+		if err := <-answer; err == nil {
+			t.Error("the handshake was completed after the cut")
+		}
+		synctest.Wait()
+		if n := s.srv.Stats().Handshakes.Draining; n != 1 {
+			t.Errorf("%d handshakes were counted as refused for the shutdown, want 1", n)
+		}
+	})
 }
