@@ -3,9 +3,6 @@ package server_test
 import (
 	"context"
 	"errors"
-	"os"
-	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -147,38 +144,6 @@ func TestShutdownJitter(t *testing.T) {
 	}
 }
 
-// The first signal shuts down, the second cuts that short: also an application, and a lifespan that would take longer.
-func TestRunUntilSignal(t *testing.T) {
-	released, causes := make(chan struct{}), make(chan error, 1)
-	s := variant{}.newSite(t, nil, living(complete, func(*asgi.Scope) asgi.Event {
-		<-released
-		return asgi.LifespanShutdownComplete{}
-	}, deaf(causes)), server.Options{Addr: "127.0.0.1:0", DrainDelay: time.Hour, AppCloseTimeout: time.Hour})
-	ended := make(chan error, 1)
-	go func() { ended <- s.srv.RunUntilSignal(t.Context(), syscall.SIGUSR1) }()
-	await(t, func() bool { return s.logs.FilterMessage("serving").Len() > 0 && s.srv.Ready() })
-	s.dial = dialer("tcp", s.logs.FilterMessage("serving").All()[0].ContextMap()["address"].(string))
-	s.open()
-	kill(t)
-	await(t, s.srv.Draining)
-	s.open() // it is still served
-	if len(causes)+len(ended) != 0 {
-		t.Error("the first signal cut the delay")
-	}
-	kill(t)
-	var cause asgi.DisconnectError
-	if err := <-causes; !errors.As(err, &cause) || cause.By != asgi.ByServer {
-		t.Errorf("ctx ended with %v", err)
-	}
-	if err := <-ended; err == nil || !strings.Contains(err.Error(), "lifespan: shutdown: the application took too long") {
-		t.Errorf("RunUntilSignal returned %v", err)
-	}
-	if n := s.logs.FilterMessageSnippet("signal: shutting down").Len(); n != 2 {
-		t.Errorf("%d lines about signals, want 2", n)
-	}
-	close(released)
-}
-
 // Without a signal RunUntilSignal is Run.
 func TestRunUntilSignalEndsWithCtx(t *testing.T) {
 	s := variant{}.newSite(t, nil, echoing(nil), server.Options{Addr: "127.0.0.1:0"})
@@ -201,14 +166,6 @@ func await(t *testing.T, f func() bool) {
 			t.Fatal("the test ended")
 		case <-time.After(time.Millisecond):
 		}
-	}
-}
-
-// kill sends this process a signal that only the test listens for.
-func kill(t *testing.T) {
-	t.Helper()
-	if err := syscall.Kill(os.Getpid(), syscall.SIGUSR1); err != nil {
-		t.Fatal(err)
 	}
 }
 
