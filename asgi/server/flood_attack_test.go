@@ -94,8 +94,8 @@ func (a *attacker) wait(d time.Duration) bool {
 
 // wasCut counts a connection that the server has ended.
 func (a *attacker) wasCut(_ int, err error) bool {
-	if err != nil && a.ctx.Err() == nil {
-		a.got.Cut.Add(1)
+	if err != nil && a.ctx.Err() == nil && a.got.Cut.Add(1) == a.atOnce {
+		fmt.Println("enough")
 	}
 	return err != nil
 }
